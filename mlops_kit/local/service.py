@@ -1,0 +1,140 @@
+"""What every service of ours is made of: a request, an error in AWS's words, and what it may use.
+
+Must not know a single service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlops_kit.local.clock import Clock
+    from mlops_kit.local.processes import Runner
+    from mlops_kit.local.store import Store
+
+ACCOUNT = "000000000000"
+
+
+class AwsError(Exception):
+    """An error that leaves the port as AWS would say it.
+
+    Parameters
+    ----------
+    code : str
+        AWS's error code, such as ``ValidationException``.
+    message : str
+        AWS's words where they are known.
+    status : int
+        HTTP status.
+    fields : mapping, optional
+        Further members of the error's shape.
+    """
+
+    def __init__(
+        self, code: str, message: str, status: int = 400, fields: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.fields = dict(fields or {})
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call, its parameters already parsed and checked against botocore's model.
+
+    Attributes
+    ----------
+    operation : str
+        AWS's operation, such as ``CreateTrainingJob``.
+    params : dict
+        Members in AWS's spelling; blobs are bytes, timestamps are aware datetimes.
+    region : str
+        Region that the caller signed for.
+    access_key : str
+        Access key id of the signature; may be empty.
+    headers : mapping
+        Lower-case header names.
+    """
+
+    operation: str
+    params: dict[str, Any]
+    region: str
+    access_key: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Request], "dict[str, Any] | Awaitable[dict[str, Any]]"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the server hands to each of our services; nothing is global.
+
+    Attributes
+    ----------
+    store : Store
+        The one SQLite file.
+    clock : Clock
+        The one clock.
+    runner : Runner
+        The one runner of child processes.
+    state_dir : pathlib.Path
+        The state folder.
+    url : str
+        The port's own endpoint, ``http://127.0.0.1:<port>``.
+    region : str
+        Default region.
+    emit : callable
+        ``emit(source, detail_type, detail, resources)`` puts an AWS service event on the default bus;
+        thread-safe, returns at once, never raises.
+    log : callable
+        ``log(group, stream, lines)`` appends lines to CloudWatch Logs, creating group and stream;
+        thread-safe, returns at once. A line is text, or (epoch seconds, text).
+    metric : callable
+        ``metric(namespace, name, value, unit, dimensions)`` puts a CloudWatch metric; thread-safe,
+        returns at once.
+    settle : callable
+        ``settle()`` blocks a worker thread until ministack's services that have changed are on disk.
+    """
+
+    store: Store
+    clock: Clock
+    runner: Runner
+    state_dir: Path
+    url: str
+    region: str
+    emit: Callable[[str, str, Mapping[str, Any], Sequence[str]], None]
+    log: Callable[[str, str, Sequence[str | tuple[float, str]]], None]
+    metric: Callable[[str, str, float, str, Mapping[str, str]], None]
+    settle: Callable[[], None]
+
+    def client(self, service: str) -> Any:
+        """A botocore client of this port, cached by service; for worker threads only, never the loop's."""
+        from mlops_kit.local.clients import client  # noqa: PLC0415
+
+        return client(self.url, self.region, service)
+
+
+class Service:
+    """One AWS service of ours: subclasses fill ``operations`` in ``__init__``.
+
+    A handler that is a plain function runs in a worker thread; an ``async def`` runs on the server's loop
+    and must not block it.
+    """
+
+    name: str  # botocore's service name, such as "stepfunctions"
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.operations: dict[str, Handler] = {}
+
+    def start(self) -> None:
+        """Take up again what a former process left unfinished; called once the port answers."""
+
+    def stop(self) -> None:
+        """Come to rest; child processes that outlive the server may go on."""
