@@ -24,7 +24,7 @@ def environment(lock: str) -> str:
         "  - pip\n"
         "  - pip:\n"
         f"{pins}\n"
-        "      - --no-deps --no-build-isolation --editable .\n"
+        "      - --editable .\n"
     )
 
 
