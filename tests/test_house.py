@@ -29,7 +29,10 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
     "mlops_kit.execute": {"kit": (*BASE, "mlops_kit.deploy", "mlops_kit.execute"), "never": ("boto3",)},
     "mlops_kit.drift": {"kit": (*BASE, "mlops_kit.drift"), "never": ("boto3", "matplotlib")},
     "mlops_kit.observe": {"kit": (*BASE, "mlops_kit.observe", "mlops_kit.drift"), "never": ("boto3",)},
-    "mlops_kit.handlers": {"kit": ("mlops_kit.drift.thresholds",), "never": ("stepfunctions", "pandas", "matplotlib")},
+    "mlops_kit.handlers": {
+        "kit": ("mlops_kit.drift.thresholds",),
+        "never": ("stepfunctions", "pandas", "matplotlib"),
+    },
     "mlops_kit.local": {
         "kit": ("mlops_kit.errors", "mlops_kit.settings", "mlops_kit.asl", "mlops_kit.local"),
         "never": ("sagemaker", "stepfunctions", "pandas", "matplotlib", "pipelines"),
@@ -115,8 +118,12 @@ def test_a_module_says_its_job_and_is_no_novel(path: Path) -> None:
 @pytest.mark.parametrize("statement", ["import mlops_kit", "import mlops_kit.cli"])
 def test_the_front_door_loads_nothing_heavy(statement: str) -> None:
     code = f"import sys; {statement}; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"boto3", "botocore", "pandas", "numpy", "sagemaker", "stepfunctions", "duckdb", "rich"} & set(loaded)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"boto3", "botocore", "pandas", "numpy", "sagemaker", "stepfunctions", "duckdb", "rich"} & set(
+        loaded
+    )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -137,17 +144,23 @@ def test_a_notebook_keeps_the_rules_of_notebooks(path: Path) -> None:
         assert not cell["outputs"] and cell["execution_count"] is None, "sources hold no outputs"
         assert source.count("\n") < 15, source
         tree = ast.parse(source)
-        assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
+        assert not any(
+            isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) for node in ast.walk(tree)
+        )
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom | ast.Import):
-                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+                names = (
+                    [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+                )
                 assert not [n for n in names if within(n, ("boto3", "stepfunctions"))], source
                 assert not [n for n in names if "._" in n or n.startswith("mlops_kit.")], "only public names"
 
 
 def test_the_project_speaks_of_itself_alone() -> None:
     """No path of one machine and no registry's host in what is committed."""
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
     unwanted = re.compile("/" + "work/|/" + "root/|pypi" + r"\.org|files\.python" + "hosted|/" + "opt/pypi")
     for file in files:
         if not file.endswith((".gz", ".png", ".svg")):
