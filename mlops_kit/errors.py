@@ -32,6 +32,10 @@ class KitError(Exception):
             parts.append(f"To mend it: {self.suggestion}")
         return "\n".join(parts)
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a notebook: the words, without the kit's own lines."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(KitError):
     """What a person or an event handed in cannot be used; nothing was started. Exit status 2."""
