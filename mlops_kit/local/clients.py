@@ -1,0 +1,75 @@
+"""Clients of the embedded AWS for its own threads and tests; must not read real credentials or config."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+_lock = threading.Lock()
+_clients: dict[tuple[str, str, str], Any] = {}
+_KEY = "embedded"  # nothing checks it; a real key must never be sent to a local port by accident
+
+
+def client(url: str, region: str, service: str) -> Any:
+    """A botocore client, cached by endpoint, region and service; safe to share between threads.
+
+    Parameters
+    ----------
+    url : str
+        ``http://127.0.0.1:<port>``.
+    region : str
+        Region to sign for.
+    service : str
+        botocore's service name.
+    """
+    key = (url, region, service)
+    with _lock:  # botocore's session is not thread-safe
+        if key not in _clients:
+            _clients[key] = _create(url, region, service)
+        return _clients[key]
+
+
+def forget(url: str) -> None:
+    """Drop the clients of an endpoint, with their connections."""
+    with _lock:
+        for key in [key for key in _clients if key[0] == url]:
+            _clients.pop(key).close()
+
+
+def _create(url: str, region: str, service: str) -> Any:
+    from botocore.config import Config
+
+    config = Config(
+        retries={"total_max_attempts": 1},
+        max_pool_connections=50,
+        connect_timeout=5,
+        read_timeout=960,  # a Lambda function may take 900 s
+        inject_host_prefix=False,
+        ignore_configured_endpoint_urls=True,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        disable_request_compression=True,
+        proxies={},
+        s3={"addressing_style": "path"},
+    )
+    return _session().create_client(
+        service,
+        region_name=region,
+        endpoint_url=url,
+        aws_access_key_id=_KEY,
+        aws_secret_access_key=_KEY,
+        config=config,
+    )
+
+
+def _session() -> Any:
+    from botocore.configprovider import ConstantProvider
+    from botocore.session import Session
+
+    session = Session()
+    store = session.get_component("config_store")
+    fixed = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull, "ca_bundle": None}
+    for name, value in fixed.items():
+        store.set_config_provider(name, ConstantProvider(value))
+    return session
