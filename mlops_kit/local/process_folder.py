@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,19 +42,23 @@ class ProcessFolder:
             raise ValueError(f"A process {self.path.name!r} exists already.") from error
         (self.path / supervisor.SPEC).write_bytes(spec)
 
-    def start_supervisor(self, lifeline: int) -> subprocess.Popen[bytes]:
-        """Start the supervisor in a session of its own; it inherits the lock and, unless -1, the lifeline."""
+    def start_supervisor(self, lifeline: int, handles: Sequence[int]) -> subprocess.Popen[bytes]:
+        """Start the supervisor in a session of its own; it inherits the lock and, unless -1, the lifeline.
+
+        `handles` are open file descriptors that the process itself inherits, under the same numbers.
+        """
         lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
+        numbers = [str(number) for number in (lock, lifeline, *handles)]
         try:
             return subprocess.Popen(
-                [sys.executable, "-I", "-S", supervisor.__file__, str(self.path), str(lock), str(lifeline)],
+                [sys.executable, "-I", "-S", supervisor.__file__, str(self.path), *numbers],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={},
                 start_new_session=True,
-                pass_fds=(lock, lifeline) if lifeline >= 0 else (lock,),
+                pass_fds=[number for number in (lock, lifeline, *handles) if number >= 0],
             )
         finally:
             os.close(lock)

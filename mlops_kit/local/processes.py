@@ -5,11 +5,9 @@ Must not know what a process is for, and must not hold what its supervisor's fol
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -22,10 +20,10 @@ from pathlib import Path
 from mlops_kit.local import supervisor
 from mlops_kit.local.process_folder import ProcessFolder
 from mlops_kit.local.tails import Tail
+from mlops_kit.local.wake import Wake, pidfd_of
 
 LineSink = Callable[[list[str]], None]
 
-_TICK = 0.15  # seconds between two looks at growing output
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +51,8 @@ class ProcessSpec:
         Takes new lines of standard error.
     outlives_server : bool
         False: the process is killed when the server ends, however it ends.
+    handles : sequence of int
+        Open file descriptors that the process inherits under the same numbers.
     """
 
     id: str
@@ -64,6 +64,7 @@ class ProcessSpec:
     on_output: LineSink | None = None
     on_error: LineSink | None = None
     outlives_server: bool = True
+    handles: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Runner:
         self._guard = threading.Lock()
         self._watched: dict[str, _Watched] = {}
         self._thread: threading.Thread | None = None
-        self._wake = _Wake()
+        self._wake = Wake()
 
     @staticmethod
     def base_environment(cwd: Path, url: str, region: str) -> dict[str, str]:
@@ -187,8 +188,8 @@ class Runner:
         watched = _Watched(spec.id, folder, on_end, _tails(folder, spec.on_output, spec.on_error))
         lifeline = (-1, -1) if spec.outlives_server else os.pipe()
         try:
-            watched.popen = folder.start_supervisor(lifeline[0])
-            watched.pidfd = _pidfd(watched.popen.pid)
+            watched.popen = folder.start_supervisor(lifeline[0], spec.handles)
+            watched.pidfd = pidfd_of(watched.popen.pid)
         finally:
             if not spec.outlives_server:
                 os.close(lifeline[0])
@@ -217,7 +218,7 @@ class Runner:
             folder.remove()
             return False
         pid = folder.identity(wait=5.0).get("pid") if alive else None
-        pidfd = _pidfd(pid) if pid else None
+        pidfd = pidfd_of(pid) if pid else None
         self._watch(_Watched(id, folder, on_end, _tails(folder, on_output, on_error), pidfd=pidfd))
         return True
 
@@ -303,40 +304,6 @@ class Runner:
             self._watched.pop(watched.id, None)
         watched.close()
         threading.Thread(target=watched.deliver, name=f"end of {watched.id}", daemon=True).start()
-
-
-class _Wake:
-    """Sleeps until a process ends, something changed, or it is time to look at growing output."""
-
-    def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-
-    def set(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._write, b".")
-
-    def wait(self, pidfds: Sequence[int | None], *, followed: bool) -> None:
-        poll = select.poll()
-        poll.register(self._read, select.POLLIN)
-        for pidfd in pidfds:
-            if pidfd is not None:
-                poll.register(pidfd, select.POLLIN)
-        tick = followed or None in pidfds
-        ready = poll.poll(_TICK * 1000 if tick else None)
-        if any(handle == self._read for handle, _ in ready):
-            os.read(self._read, 4096)
-
-
-def _pidfd(pid: int) -> int | None:
-    """A handle that becomes readable at the process's end; None where the system has none (macOS)."""
-    if sys.platform != "linux":
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
 
 
 def _tails(folder: ProcessFolder, on_output: LineSink | None, on_error: LineSink | None) -> list[Tail]:

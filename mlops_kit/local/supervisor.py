@@ -1,7 +1,7 @@
 """Supervise one child process: limits, time limit, stop, and a record of its end that outlives the server.
 
-Run by path as ``python -I -S supervisor.py FOLDER LOCK_FD LIFELINE_FD``; must import only what starts in a
-few milliseconds, and nothing of this package.
+Run by path as ``python -I -S supervisor.py FOLDER LOCK_FD LIFELINE_FD [HANDLE_FD]...``; must import only what
+starts in a few milliseconds, and nothing of this package.
 """
 
 from __future__ import annotations
@@ -173,8 +173,9 @@ def children() -> list[int]:
 class Supervision:
     """One child from its start to the record of its end."""
 
-    def __init__(self, folder: str, lifeline: int) -> None:
+    def __init__(self, folder: str, lifeline: int, handles: Sequence[int]) -> None:
         self.folder = folder
+        self.handles = handles
         self.lifeline = lifeline
         with open(f"{folder}/{SPEC}", "rb") as file:  # noqa: PTH123
             self.spec = Spec.load(file.read())
@@ -193,6 +194,8 @@ class Supervision:
         self.child = os.fork()
         if self.child == 0:
             run_child(self.spec, self.folder)
+        for handle in self.handles:  # the child's alone: its end must close them
+            os.close(handle)
         fields = (os.getpid(), self.child, start_time(self.child))
         write_file(
             f"{self.folder}/{PROCESS}", b'{"pid": %d, "child": %d, "child_started": "%s"}' % _ascii(fields)
@@ -260,12 +263,12 @@ def _ascii(fields: tuple[int, int, str]) -> tuple[int, int, bytes]:
 
 
 def main() -> None:
-    """Read the arguments: the process's folder, the lock that says we live, the server's lifeline or -1."""
+    """Read the arguments: the process's folder, the lock that says we live, the server's lifeline or -1, the child's."""
     folder, lock, lifeline = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     for handle in (lock, lifeline):
         if handle >= 0:
             os.set_inheritable(handle, False)
-    Supervision(folder, lifeline).run()
+    Supervision(folder, lifeline, [int(handle) for handle in sys.argv[4:]]).run()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -237,7 +238,7 @@ def killed_server(tmp_path: Path, mode: str) -> int:
     assert server.stdout
     pid = int(server.stdout.readline())
     assert server.stdout.readline() == "before\n"
-    eventually(lambda: (tmp_path / "processes/job/stdout.offset").exists())
+    eventually((tmp_path / "processes/job/stdout.offset").exists)
     server.kill()
     server.wait()
     server.stdout.close()
@@ -258,7 +259,7 @@ def test_after_kill_9_a_living_process_is_found_again(runner: Runner, tmp_path: 
 def test_after_kill_9_the_end_that_came_meanwhile_is_told(runner: Runner, tmp_path: Path) -> None:
     killed_server(tmp_path, "outlives")
     (tmp_path / "cwd" / "go").touch()
-    eventually(lambda: (tmp_path / "processes/job/end.json").exists())
+    eventually((tmp_path / "processes/job/end.json").exists)
     watch = Watch()
     assert runner.recover("job", watch.on_end, watch.lines.extend)
     assert (watch.end().exit_code, watch.lines) == (5, ["after"])
@@ -320,3 +321,15 @@ def test_an_end_that_could_not_be_told_is_told_after_the_next_start(tmp_path: Pa
     assert second.recover("job", watch.on_end)
     assert watch.end().exit_code == 0
     second.shutdown()
+
+
+def test_a_handed_channel_closes_with_the_process(runner: Runner, tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    code = f"import socket; socket.socket(fileno={theirs.fileno()}).sendall(b'hello')"
+    watch = Watch()
+    runner.start(spec(tmp_path, code, handles=(theirs.fileno(),)), watch.on_end)
+    theirs.close()
+    ours.settimeout(30)
+    assert [ours.recv(5), ours.recv(5)] == [b"hello", b""]
+    assert watch.end().exit_code == 0
+    ours.close()
