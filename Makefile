@@ -50,7 +50,7 @@ stop:
 	@if [ -x $(BIN)/mlops-kit ]; then $(BIN)/mlops-kit local stop; fi
 
 clean: stop
-	rm -rf $(VENV) .mlops-kit runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .mlops-kit runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Needs uv. The lock holds for Python 3.11 to 3.13 on Linux and macOS.
 lock:
@@ -61,5 +61,7 @@ lock:
 lint: env
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
+# Peers have an environment of their own, so that they cannot change ours.
 bench: env
+	@[ -x .venv-bench/bin/moto_server ] || { python3 -m venv .venv-bench && .venv-bench/bin/python -m pip install --quiet 'moto[server,stepfunctions]>=5.1' 'metaflow>=2.15'; }
 	$(BIN)/python -m benchmarks
