@@ -1,0 +1,97 @@
+"""Saves what ministack holds in memory, soon after it changed; must not know ministack's names.
+
+Runs on the server's loop, which is where ministack changes its state; only the writing itself is done in a
+thread. A service is written when its content differs from what is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from mlops_kit.local.state_folder import write_atomically
+
+logger = logging.getLogger(__name__)
+
+_DELAY = 0.5  # seconds from a change to its save; a save that takes long waits as long again, up to a second
+
+
+class Saver:
+    """Saves changed services.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        One JSON file a service.
+    snapshot : callable
+        ``snapshot(names) -> {file stem: bytes}`` of the services named, taken on the loop.
+    """
+
+    def __init__(self, folder: Path, snapshot: Callable[[Iterable[str]], Mapping[str, bytes]]) -> None:
+        self._folder = folder
+        self._snapshot = snapshot
+        self._changed: set[str] = set()
+        self._written: dict[str, bytes] = {}
+        self._saving = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cost = 0.0
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Name the loop that everything runs on."""
+        self._loop = loop
+
+    def touch(self, names: Iterable[str]) -> None:
+        """Say that services may have changed; from any thread."""
+        self._changed.update(names)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._arm)
+
+    def settle(self) -> None:
+        """Block a worker thread until everything that has changed so far is on disk."""
+        if self._loop is not None and (self._changed or self._saving.locked()):
+            asyncio.run_coroutine_threadsafe(self.save(), self._loop).result()
+
+    async def save(self) -> None:
+        """Write what has changed, and return when it is on disk."""
+        async with self._saving:
+            names, self._changed = self._changed, set()
+            if not names:
+                return
+            began = time.monotonic()
+            snapshot = self._snapshot(names)
+            self._cost = time.monotonic() - began
+            try:
+                await asyncio.to_thread(self._write, snapshot)
+            except OSError:
+                self._changed |= names
+                raise
+
+    def _arm(self) -> None:
+        if self._timer is None and self._loop is not None:
+            self._timer = self._loop.call_later(min(1.0, _DELAY + self._cost), self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        task = asyncio.ensure_future(self._save_in_background())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _save_in_background(self) -> None:
+        try:
+            await self.save()
+        except OSError:
+            logger.exception("state could not be saved; trying again")
+            self._arm()
+
+    def _write(self, snapshot: Mapping[str, bytes]) -> None:
+        for name, data in snapshot.items():
+            digest = hashlib.blake2b(data).digest()
+            if self._written.get(name) != digest:
+                write_atomically(self._folder / f"{name}.json", data)
+                self._written[name] = digest

@@ -1,0 +1,118 @@
+"""Who may speak to the port, and how much: an ASGI layer before everything; must not know services.
+
+A web page in the user's browser can send requests to a loopback port. So a request that names another
+host (DNS rebinding) or comes from any web origin is refused before anything reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LARGEST_BODY = (
+    1 << 30
+)  # ministack holds an S3 object in memory while it takes it; larger ones go by multipart
+
+_OUR_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\]|[a-z0-9.-]+\.localhost)(:\d+)?", re.IGNORECASE)
+_ADMIN = re.compile(r"/+(_ministack|_localstack|_aws|_alb|_mlops_kit|_init)(/|$)|/+health/?$", re.IGNORECASE)
+_CORS = b"access-control-"
+
+
+class BodyTooLarge(Exception):
+    """A body without a declared length went over the limit."""
+
+
+class Guard:
+    """Refuses what does not come from this machine's own tools.
+
+    Parameters
+    ----------
+    app : callable
+        The ASGI application behind it.
+    health : callable
+        What ``GET /_mlops_kit/health`` answers.
+    """
+
+    def __init__(self, app: App, health: Callable[[], dict[str, Any]]) -> None:
+        self._app = app
+        self._health = health
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of ASGI."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+        elif (refusal := self._refusal(scope)) is not None:
+            await answer(send, refusal[0], {"__type": refusal[1], "message": refusal[2]})
+        elif scope["path"] == "/_mlops_kit/health":
+            await answer(send, 200, self._health())
+        else:
+            await self._app(scope, _bounded(receive), _without_cors(send))
+
+    def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not _OUR_HOST.fullmatch(host):
+            return 403, "AccessDenied", f"The embedded AWS answers on loopback only, not as host {host!r}."
+        if b"origin" in headers:
+            return (
+                403,
+                "AccessDenied",
+                "The embedded AWS does not answer web pages (the request has an Origin).",
+            )
+        path = unquote(scope["path"])
+        if _ADMIN.match(path) and path != "/_mlops_kit/health":
+            return 404, "NotFound", f"There is nothing at {path}."
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit():
+            return 400, "InvalidRequest", "Content-Length is not a number."
+        if int(length) > LARGEST_BODY:
+            return (
+                413,
+                "EntityTooLarge",
+                f"The body has {int(length)} bytes; at most {LARGEST_BODY} are taken.",
+            )
+        return None
+
+
+async def answer(send: Send, status: int, body: dict[str, Any]) -> None:
+    """Send a JSON body."""
+    headers = [(b"content-type", b"application/json"), (b"x-amzn-errortype", body.get("__type", "").encode())]
+    await send(
+        {"type": "http.response.start", "status": status, "headers": headers[: 1 + ("__type" in body)]}
+    )
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+
+
+def _bounded(receive: Receive) -> Receive:
+    taken = 0
+
+    async def bounded() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > LARGEST_BODY:
+            raise BodyTooLarge(f"a body without a length went over {LARGEST_BODY} bytes")
+        return message
+
+    return bounded
+
+
+def _without_cors(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(k, v) for k, v in message.get("headers", []) if not k.lower().startswith(_CORS)]
+            message = {**message, "headers": kept}
+        await send(message)
+
+    return sent

@@ -1,0 +1,133 @@
+"""The parts of the embedded AWS, made and joined: clock, store, runner, our services, ministack.
+
+Must not know HTTP beyond routing, nor what a service does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from mlops_kit.local import clients
+from mlops_kit.local.clock import Clock
+from mlops_kit.local.durability import Saver
+from mlops_kit.local.ministack import Ministack
+from mlops_kit.local.plumbing import Plumbing
+from mlops_kit.local.processes import Runner
+from mlops_kit.local.routes import Router
+from mlops_kit.local.service import Context, Service
+from mlops_kit.local.state_folder import StateFolder
+from mlops_kit.local.store import Store
+
+logger = logging.getLogger(__name__)
+
+# In the order in which they take up again what a former process left: the engine waits for the others' jobs.
+SERVICES: Mapping[str, str] = {
+    "sagemaker": "mlops_kit.local.sagemaker.api:SageMaker",
+    "sagemaker-runtime": "mlops_kit.local.sagemaker.runtime:SageMakerRuntime",
+    "glue": "mlops_kit.local.glue:Glue",
+    "stepfunctions": "mlops_kit.local.stepfunctions.api:StepFunctions",
+}
+
+
+class House:
+    """One embedded AWS.
+
+    Parameters
+    ----------
+    folder : StateFolder
+        Its state, which this process owns.
+    url : str
+        The port's endpoint.
+    region : str
+        Default region.
+    offset : float
+        Seconds by which its clock is ahead of the real one.
+    """
+
+    def __init__(self, folder: StateFolder, url: str, region: str, offset: float) -> None:
+        self._folder = folder
+        self._url = url
+        self.clock = Clock(offset)
+        folder.keep_clock_offset(offset)
+        self.store = Store(folder.database)
+        self.runner = Runner(folder.processes)
+        self.ministack = Ministack(folder)
+        self.saver = Saver(folder.ministack, self.ministack.snapshot)
+        self.plumbing = Plumbing(self.ministack, self.saver, self.clock, region)
+        self.context = Context(
+            store=self.store,
+            clock=self.clock,
+            runner=self.runner,
+            state_dir=folder.root,
+            url=url,
+            region=region,
+            emit=self.plumbing.emit,
+            log=self.plumbing.log,
+            metric=self.plumbing.metric,
+            settle=self.saver.settle,
+        )
+        self.services = _services(self.context)
+        self._threads: ThreadPoolExecutor | None = None
+        self.app: Router
+
+    def attach(self, loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor) -> None:
+        """Name the loop that serves, and the threads for handlers that are plain functions."""
+        self._threads = threads
+        self.saver.attach(loop)
+        self.plumbing.attach(loop)
+        self.app = Router(self.services, self.ministack, self.saver, threads)
+
+    async def start(self) -> None:
+        """Take up what a former process left; the port answers already."""
+        for service in self.services.values():
+            await asyncio.to_thread(service.start)
+        await asyncio.to_thread(self.runner.end_unclaimed)
+
+    async def rest(self) -> None:
+        """Bring our services and their processes to rest while the port still answers."""
+        for service in reversed(self.services.values()):
+            await asyncio.to_thread(service.stop)
+        await asyncio.to_thread(self.runner.shutdown)
+        await self.plumbing.drain()
+
+    async def close(self) -> None:
+        """Save everything and let go; the port answers no more."""
+        self.saver.touch(self.ministack.affected("cloudformation"))
+        await self.saver.save()
+        self._folder.keep_clock_offset(self.clock.offset)
+        clients.forget(self._url)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+        self.store.close()
+        self.clock.close()
+
+    def health(self) -> dict[str, Any]:
+        """Who answers here."""
+        return {
+            "pid": os.getpid(),
+            "state_dir": str(self._folder.root),
+            "version": version("mlops-kit"),
+            "now": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds"),
+        }
+
+
+def _services(context: Context) -> dict[str, Service]:
+    services = {}
+    for name, place in SERVICES.items():
+        module, _, attribute = place.partition(":")
+        try:
+            services[name] = getattr(importlib.import_module(module), attribute)(context)
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("mlops_kit.local"):
+                raise
+            logger.warning("%s is not there yet (%s)", name, error)
+    return services

@@ -1,0 +1,179 @@
+"""The only module that knows ministack: how it is configured, reached, saved and given our parts.
+
+ministack has no plugin contract. Every inner name of it that we use is listed in `NAMES`, and a contract
+test looks each of them up, so that a new release breaks one test and not the house.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+from mlops_kit.errors import KitError
+from mlops_kit.local.state_folder import StateFolder
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "app": (
+        "app",
+        "detect_service",
+        "SERVICE_HANDLERS",
+        "_load_persisted_state",
+        "save_all",
+        "_build_persistence_save_dict",
+        "_state_map",
+        "_get_module",
+    ),
+    "core.persistence": ("_state_format_version", "_json_default", "load_state", "PERSIST_STATE"),
+    "core.responses": ("request_scope", "get_account_id", "get_region"),
+    "services.eventbridge": ("_put_events",),
+}
+
+_READS = re.compile(r"(Get|List|Describe|Head|BatchGet|Query|Scan|Filter|Select|Lookup|Preview|Validate)")
+# What a call to one service may change in others, because it delivers to them or runs code.
+_EFFECTS: Mapping[str, tuple[str, ...]] = {
+    "events": ("sqs", "sns", "lambda", "logs", "monitoring"),
+    "sns": ("sqs", "lambda", "logs", "monitoring"),
+    "s3": ("sqs", "sns", "lambda", "logs", "events"),
+    "sqs": ("lambda", "logs", "monitoring"),
+    "lambda": ("logs", "monitoring", "sqs", "sns", "events"),
+    "monitoring": ("sns", "sqs", "lambda", "logs"),
+    "logs": ("lambda", "monitoring"),
+    "dynamodb": ("lambda", "logs"),
+}
+
+
+def environment(folder: StateFolder, port: int, region: str) -> dict[str, str]:
+    """The variables that ministack reads when it is imported."""
+    return {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "EDGE_PORT": str(port),
+        "MINISTACK_HOST": "127.0.0.1",  # so that queue URLs and the like name the port that serves them
+        "MINISTACK_REGION": region,
+        "IOT_MTLS_ENABLED": "0",  # its listeners bind every interface
+        "SFTP_ENABLED": "0",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(folder.ministack),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folder.objects),
+        "LAMBDA_EXECUTOR": "local",
+        "DOCKER_HOST": f"unix://{folder.home}/no-docker.sock",  # nothing here may start a container
+        "LOG_LEVEL": "WARNING",
+    }
+
+
+class Ministack:
+    """ministack in this process; made once, after `environment` is in ``os.environ``.
+
+    Parameters
+    ----------
+    folder : StateFolder
+        Where its state is.
+    """
+
+    def __init__(self, folder: StateFolder) -> None:
+        self._folder = folder
+        self._app = module("app")
+        self._app._load_persisted_state = self._load
+        self._app.save_all = lambda _: None  # we save, atomically and on disk
+
+    @property
+    def app(self) -> Callable[..., Any]:
+        """The ASGI application."""
+        asgi: Callable[..., Any] = self._app.app
+        return asgi
+
+    def changes(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> set[str]:
+        """Names of the services that a request may change; empty for a read."""
+        service = self._app.detect_service(method, path, headers, {})
+        action = headers.get("x-amz-target", "").rpartition(".")[2]
+        if not action and body.startswith(b"Action="):
+            action = body[7:80].partition(b"&")[0].decode("latin-1")
+        reads = _READS.match(action) is not None if action else method in ("GET", "HEAD")
+        if reads and action not in ("ReceiveMessage", "GetQueueUrl"):
+            return set()
+        return self.affected(service)
+
+    def affected(self, service: str) -> set[str]:
+        """A service and those that a change of it reaches."""
+        if service in ("cloudformation", "tagging", "cloudcontrol"):
+            return set(self._states())
+        return {service, *_EFFECTS.get(service, ())}
+
+    def snapshot(self, names: Iterable[str]) -> dict[str, bytes]:
+        """The state of services as the bytes of their files; call on the loop."""
+        persistence = module("core.persistence")
+        wanted = {self._module_name(name) for name in names}
+        files = {}
+        for key, get_state in self._states().items():
+            if self._app._state_map[key] not in wanted and key not in wanted:
+                continue
+            state = get_state()
+            if state is not None:
+                wrapped = {"__ministack_format__": persistence._state_format_version(key), "payload": state}
+                files[key] = json.dumps(wrapped, default=persistence._json_default).encode()
+        return files
+
+    async def call(self, service: str, target: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Call a JSON service in process, on the loop.
+
+        Raises
+        ------
+        RuntimeError
+            The service refused.
+        """
+        headers = {"x-amz-target": target, "content-type": "application/x-amz-json-1.1", "host": "127.0.0.1"}
+        handler = self._app.SERVICE_HANDLERS[service]
+        status, _, body = await handler("POST", "/", headers, json.dumps(payload).encode(), {})
+        answer: dict[str, Any] = json.loads(body or b"{}")
+        if status >= 300:
+            raise RuntimeError(f"{service} refused {target}: {answer}")
+        return answer
+
+    def put_service_event(self, entry: Mapping[str, Any]) -> None:
+        """Put an event of AWS's own (source ``aws.*``) on the default bus; call on the loop."""
+        module("services.eventbridge")._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+    def scope(self, account: str, region: str) -> Any:
+        """A context manager: whose resources the calls inside it see."""
+        return module("core.responses").request_scope(account, region)
+
+    def _states(self) -> dict[str, Callable[[], Any]]:
+        states: dict[str, Callable[[], Any]] = self._app._build_persistence_save_dict()
+        return states
+
+    def _module_name(self, service: str) -> str:
+        registry = self._app.SERVICE_REGISTRY
+        return str(registry[service]["module"]) if service in registry else service
+
+    def _load(self) -> None:
+        """Restore every service; refuse what cannot be read, because the next save would lose it."""
+        persistence = module("core.persistence")
+        for key, module_name in self._app._state_map.items():
+            path = self._folder.ministack / f"{key}.json"
+            if not path.exists():
+                continue
+            state = persistence.load_state(key)
+            if state is None:
+                raise KitError(
+                    f"The saved state {path} cannot be read by this version.",
+                    suggestion="upgrade mlops_kit, or move the file away (what it holds is then gone).",
+                )
+            self._app._get_module(module_name).load_persisted_state(state)
+
+
+def module(name: str) -> Any:
+    """A module of ministack, such as ``services.sqs``."""
+    return importlib.import_module(f"ministack.{name}")
+
+
+def replace_module(name: str, replacement: ModuleType) -> None:
+    """Put ours in the place of one of ministack's service modules; call before anything imports it."""
+    full = f"ministack.services.{name}"
+    sys.modules[full] = replacement
+    setattr(importlib.import_module("ministack.services"), name, replacement)
