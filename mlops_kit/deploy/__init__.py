@@ -1,0 +1,1 @@
+"""Make a built stack exist: pack, upload, plan, apply, remove."""
