@@ -1,0 +1,1 @@
+"""Step Functions of the embedded AWS: an engine that remembers what it did; `api.py` is the way in."""

@@ -1,0 +1,232 @@
+"""ItemReader and ItemBatcher of distributed Map: items from S3, and batches of them; starts nothing."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_kit.asl.errors import StatesError
+from mlops_kit.local.service import Context
+from mlops_kit.local.stepfunctions.dataflow import Reader
+from mlops_kit.local.stepfunctions.docs import dumps, loads
+from mlops_kit.local.stepfunctions.failures import StateFailed
+from mlops_kit.local.stepfunctions.integrations.calls import send
+from mlops_kit.local.stepfunctions.integrations.target import Target
+
+_GET = Target("service", "arn:aws:states:::aws-sdk:s3:getObject", "s3", "getObject", sdk=True)
+_MOST = 100_000_000  # items that an ItemReader gives at most (ItemReader, ReaderConfig)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an ItemReader asks for.
+
+    Attributes
+    ----------
+    action : str
+        getObject or listObjectsV2.
+    arguments : mapping
+        Bucket, Key, Prefix and the like.
+    config : mapping
+        ReaderConfig, its computed fields evaluated.
+    """
+
+    action: str
+    arguments: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+
+def plan(reader: Reader) -> Plan:
+    """Evaluate a state's ItemReader."""
+    spec = reader.state.spec["ItemReader"]
+    if reader.state.jsonata:
+        arguments = reader.jsonata(spec.get("Arguments", {}), "ItemReader/Arguments")
+        config = reader.jsonata(spec.get("ReaderConfig", {}), "ItemReader/ReaderConfig")
+    else:
+        data = reader.narrowed()
+        arguments = reader.template(spec.get("Parameters", {}), data)
+        config = dict(spec.get("ReaderConfig", {}))
+        if "MaxItemsPath" in config:
+            config["MaxItems"] = _max_items(reader.path(config["MaxItemsPath"], data), config["MaxItemsPath"])
+    return Plan(spec["Resource"].rpartition(":")[2], arguments, config)
+
+
+def _max_items(value: Any, path: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        shown = value if isinstance(value, str) else dumps(value)
+        words = f'The MaxItemsPath field refers to value "{shown}" which is not a valid integer: {path}'
+        raise StateFailed("States.ItemReaderFailed", words)
+    if value < 0:
+        raise StateFailed("States.ItemReaderFailed", "field MaxItems must be positive")
+    return value
+
+
+def read(context: Context, plan: Plan) -> list[Any]:
+    """The items that a plan names; for a worker thread.
+
+    Raises
+    ------
+    StateFailed
+        States.ItemReaderFailed.
+    """
+    limit = plan.config.get("MaxItems") or _MOST
+    if plan.action == "listObjectsV2":
+        return _listed(context, plan.arguments, limit)
+    kind = plan.config.get("InputType", "JSON")
+    if kind == "MANIFEST":
+        return _inventory(context, plan, limit)
+    body = _object(context, plan.arguments)
+    return _parsed(kind, body, plan.config, limit)
+
+
+def _parsed(kind: str, body: bytes, config: Mapping[str, Any], limit: int) -> list[Any]:
+    if kind == "CSV":
+        return _table(body.decode("utf-8-sig"), config, limit)
+    if kind == "JSONL":
+        return _lines(body.decode("utf-8-sig"), limit)
+    if kind == "PARQUET":
+        return _parquet(body, limit)
+    return _array(body.decode("utf-8-sig"), config, limit)
+
+
+def _object(context: Context, arguments: Mapping[str, Any]) -> bytes:
+    try:
+        answer = send(context, _GET, arguments)
+    except StateFailed as failure:
+        raise StateFailed("States.ItemReaderFailed", failure.cause) from None
+    stream = answer.raw["Body"]
+    return (
+        bytes(stream.read())
+        if hasattr(stream, "closed") and not stream.closed
+        else answer.body["Body"].encode()
+    )
+
+
+def _listed(context: Context, arguments: Mapping[str, Any], limit: int) -> list[Any]:
+    target = Target("service", "arn:aws:states:::aws-sdk:s3:listObjectsV2", "s3", "listObjectsV2", sdk=True)
+    found: list[Any] = []
+    more: dict[str, Any] = {}
+    while len(found) < limit:
+        try:
+            answer = send(context, target, {**arguments, **more}).body
+        except StateFailed as failure:
+            raise StateFailed("States.ItemReaderFailed", failure.cause) from None
+        found += answer.get("Contents", [])
+        if not answer.get("NextContinuationToken"):
+            break
+        more = {"ContinuationToken": answer["NextContinuationToken"]}
+    return found[:limit]
+
+
+def _array(text: str, config: Mapping[str, Any], limit: int) -> list[Any]:
+    try:
+        value = loads(text)
+    except ValueError as error:
+        raise StateFailed("States.ItemReaderFailed", f"Attempting to parse invalid JSON: {error}") from None
+    pointer = config.get("ItemsPointer")
+    for part in (pointer or "").split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        try:
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        except (KeyError, IndexError, ValueError, TypeError):
+            raise StateFailed("States.ItemReaderFailed", f"ItemsPointer {pointer} finds nothing.") from None
+    if isinstance(value, dict) and pointer:
+        value = [{"Key": key, "Value": item} for key, item in value.items()]
+    if not isinstance(value, list):
+        raise StateFailed("States.ItemReaderFailed", "Attempting to map over non-iterable node.")
+    return value[:limit]
+
+
+def _lines(text: str, limit: int) -> list[Any]:
+    try:
+        return [loads(line) for line in text.splitlines() if line.strip()][:limit]
+    except ValueError as error:
+        raise StateFailed("States.ItemReaderFailed", f"Attempting to parse invalid JSON: {error}") from None
+
+
+def _table(text: str, config: Mapping[str, Any], limit: int) -> list[Any]:
+    delimiters = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
+    delimiter = delimiters.get(config.get("CSVDelimiter", "COMMA"), ",")
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)
+            or len(row) > 1]  # fmt: skip
+    if config.get("CSVHeaderLocation") == "GIVEN":
+        headers = list(config.get("CSVHeaders", ()))
+    else:
+        headers, rows = (rows[0], rows[1:]) if rows else ([], [])
+    if len(set(headers)) != len(headers):
+        raise StateFailed("States.ItemReaderFailed", "CSV headers cannot contain duplicates.")
+    return [_record(headers, row) for row in rows[:limit]]
+
+
+def _record(headers: list[str], row: list[str]) -> dict[str, str]:
+    """A row by its headers: cells that are absent are empty, those that are too many are dropped."""
+    padded = row + [""] * (len(headers) - len(row))
+    return dict(zip(headers, padded, strict=False))
+
+
+def _parquet(body: bytes, limit: int) -> list[Any]:
+    import pyarrow.parquet  # noqa: PLC0415
+
+    table = pyarrow.parquet.read_table(io.BytesIO(body)).slice(0, limit)
+    return [json.loads(json.dumps(row, default=str)) for row in table.to_pylist()]
+
+
+def _inventory(context: Context, plan: Plan, limit: int) -> list[Any]:
+    """Objects of an S3 inventory: the manifest names CSV files without headers, gzipped."""
+    manifest = json.loads(_object(context, plan.arguments))
+    headers = [name.strip() for name in manifest["fileSchema"].split(",")]
+    bucket = str(manifest["destinationBucket"]).rpartition(":")[2]
+    found: list[Any] = []
+    for entry in manifest["files"]:
+        data = _object(context, {"Bucket": bucket, "Key": entry["key"]})
+        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
+        found += [_record(headers, row) for row in csv.reader(io.StringIO(text)) if row]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+# ------------------------------------------------------------------------ batches
+def batches(reader: Reader, values: list[Any]) -> list[Any]:
+    """Inputs of the child executions: the items, or batches of them."""
+    spec = reader.state.spec.get("ItemBatcher")
+    if spec is None:
+        return values
+    most, size = _batch_limit(reader, "MaxItemsPerBatch"), _batch_limit(reader, "MaxInputBytesPerBatch")
+    common = _batch_input(reader, spec)
+    groups: list[list[Any]] = []
+    used = 0
+    for value in values:
+        length = len(dumps(value).encode()) + 1
+        full = groups and ((most and len(groups[-1]) >= most) or (size and used + length > size))
+        if not groups or full:
+            groups.append([])
+            used = len(dumps(common).encode()) + 12
+        groups[-1].append(value)
+        used += length
+    return [{**common, "Items": group} for group in groups]
+
+
+def _batch_input(reader: Reader, spec: Mapping[str, Any]) -> dict[str, Any]:
+    if "BatchInput" not in spec:
+        return {}
+    if reader.state.jsonata:
+        return {"BatchInput": reader.jsonata(spec["BatchInput"], "ItemBatcher/BatchInput")}
+    return {"BatchInput": reader.template(spec["BatchInput"], reader.narrowed())}
+
+
+def _batch_limit(reader: Reader, field: str) -> int | None:
+    spec = reader.state.spec["ItemBatcher"]
+    value = spec.get(field)
+    if isinstance(value, str):
+        value = reader.jsonata(value, f"ItemBatcher/{field}", expect="integer")
+    elif f"{field}Path" in spec:
+        value = reader.path(spec[f"{field}Path"], reader.narrowed())
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value <= 0):
+        raise StatesError("States.Runtime", f"{field} must be a positive integer.")
+    return value

@@ -1,0 +1,291 @@
+"""StartExecution, StartSyncExecution, StopExecution and RedriveExecution: what sets executions in motion or ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+
+from mlops_kit.local.service import AwsError, Request
+from mlops_kit.local.stepfunctions import jackson, ledger, lifecycle, names
+from mlops_kit.local.stepfunctions.docs import LIMIT, Doc, loads
+from mlops_kit.local.stepfunctions.engine import Engine
+from mlops_kit.local.stepfunctions.execution import Birth, Execution
+from mlops_kit.local.stepfunctions.machine_calls import moment
+from mlops_kit.local.stepfunctions.machines import Choice, Machines
+
+_REDRIVABLE_DAYS = 14
+_SYNC_SECONDS = 300.0  # an Express workflow runs at most five minutes
+_ENDED = ("FAILED", "ABORTED", "TIMED_OUT")
+
+
+class Starts:
+    """The operations that start, stop and redrive executions."""
+
+    def __init__(self, engine: Engine, machines: Machines) -> None:
+        self._engine = engine
+        self._machines = machines
+        self._named = threading.Lock()
+        self.operations = {
+            "StartExecution": self.start,
+            "StartSyncExecution": self.start_sync,
+            "StopExecution": self.stop,
+            "RedriveExecution": self.redrive,
+        }
+
+    # ------------------------------------------------------------------- start
+    def start(self, request: Request) -> dict[str, Any]:
+        """StartExecution: idempotent by name and input while the execution runs; on disk when answered."""
+        params = request.params
+        choice = self._choice(params["stateMachineArn"])
+        document = checked_input(params.get("input"))
+        name = names.check_name(params["name"]) if params.get("name") else names.new_name()
+        if choice.machine.type == "EXPRESS" or not params.get("name"):
+            birth = self._birth(choice, name, document, params)
+            return self._launch(birth, choice)
+        with self._named:
+            known = self._engine.book.find(names.execution_arn(choice.machine.arn, name))
+            if known is not None:
+                return _known(known, document)
+            birth = self._birth(choice, name, document, params)
+            return self._launch(birth, choice)
+
+    def _choice(self, arn: str) -> Choice:
+        return self._machines.choose(names.parse(arn, "stateMachine").text)
+
+    def _birth(self, choice: Choice, name: str, document: Doc, params: dict[str, Any]) -> Birth:
+        machine, express = choice.machine, choice.machine.type == "EXPRESS"
+        make = names.express_arn if express else names.execution_arn
+        extra = {
+            "stateMachineVersionArn": choice.version,
+            "stateMachineAliasArn": choice.alias,
+            "qualifier": choice.alias or choice.version,
+            "traceHeader": params.get("traceHeader"),
+            "kept": express or None,
+        }
+        return Birth(
+            id=self._engine.new_id(),
+            arn=make(machine.arn, name),
+            name=name,
+            machine_arn=machine.arn,
+            machine_name=machine.name,
+            role_arn=choice.revision.role,
+            revision=choice.revision.number,
+            kind=machine.type,
+            input=document,
+            started=self._engine.now(),
+            extra={key: value for key, value in extra.items() if value is not None},
+            logging=choice.revision.logging,
+        )
+
+    def _launch(self, birth: Birth, choice: Choice) -> dict[str, Any]:
+        scope = self._machines.scope(birth.revision)
+        self._engine.call(lifecycle.launch(self._engine, birth, scope, choice.machine.arn)).result()
+        return {"executionArn": birth.arn, "startDate": moment(birth.started)}
+
+    async def start_sync(self, request: Request) -> dict[str, Any]:
+        """StartSyncExecution: an Express execution, answered when it has ended."""
+        params = request.params
+        choice = self._choice(params["stateMachineArn"])
+        if choice.machine.type != "EXPRESS":
+            raise AwsError(
+                "StateMachineTypeNotSupported",
+                "This operation is not supported by this type of state machine",
+            )
+        document = checked_input(params.get("input"))
+        name = names.check_name(params["name"]) if params.get("name") else names.new_name()
+        birth = self._birth(choice, name, document, {**params})
+        birth = _unkept(birth)
+        scope = self._machines.scope(birth.revision)
+        execution = await asyncio.wrap_future(self._engine.call(self._run(birth, scope, choice.machine.arn)))
+        return _sync_answer(execution)
+
+    async def _run(self, birth: Birth, scope: Any, machine: str) -> Execution:
+        execution = await lifecycle.launch(self._engine, birth, scope, machine)
+        try:
+            await asyncio.wait_for(lifecycle.ended(execution), _SYNC_SECONDS)
+        except TimeoutError:
+            await lifecycle.halt(execution, "States.Timeout", None)
+        return execution
+
+    def start_from_event(self, machine_arn: str, text: str, name: str | None = None) -> str:
+        """Start an execution for EventBridge, Scheduler or another service: quick, from any thread.
+
+        Returns
+        -------
+        str
+            The execution's ARN; the execution is queued, and on disk a moment later.
+
+        Raises
+        ------
+        AwsError
+            As StartExecution.
+        """
+        choice = self._choice(machine_arn)
+        birth = self._birth(choice, name or names.new_name(), checked_input(text), {})
+        scope = self._machines.scope(birth.revision)
+        self._engine.call(lifecycle.launch(self._engine, birth, scope, choice.machine.arn))
+        return birth.arn
+
+    # -------------------------------------------------------------------- stop
+    async def stop(self, request: Request) -> dict[str, Any]:
+        """StopExecution; an execution that has ended gives the time of its end."""
+        params = request.params
+        arn = names.parse(params["executionArn"], "execution", "express").text
+        if ":express:" in arn:
+            raise _unsupported()
+        running = self._engine.executions.get(arn)
+        if running is None:
+            row = await asyncio.to_thread(self._engine.book.find, arn)
+            if row is None:
+                raise unknown(arn)
+            return {"stopDate": moment(row.stopped or row.started)}
+        work = lifecycle.halt(running, params.get("error"), params.get("cause"))
+        return {"stopDate": moment(await asyncio.wrap_future(self._engine.call(work)))}
+
+    async def stop_all(self, machine_arn: str) -> None:
+        """End the running executions of a machine that was deleted; for the engine's loop."""
+        for execution in list(self._engine.executions.values()):
+            if names.base_machine(execution.birth.machine_arn) == machine_arn:
+                self._engine.spawn(lifecycle.halt(execution, None, None))
+
+    # ----------------------------------------------------------------- redrive
+    def redrive(self, request: Request) -> dict[str, Any]:
+        """RedriveExecution: go on from where the execution did not succeed, with the old definition."""
+        arn = names.parse(request.params["executionArn"], "execution", "express").text
+        row = self._engine.book.find(arn)
+        if row is None:
+            raise unknown(arn)
+        reason = redrive_refusal(row, self._engine.now())
+        if reason is not None:
+            raise AwsError("ExecutionNotRedrivable", f"Execution Not Redrivable: '{reason}'")
+        with self._named:
+            if arn in self._engine.executions:
+                raise AwsError(
+                    "ExecutionNotRedrivable",
+                    "Execution Not Redrivable: 'Execution is RUNNING and cannot be redriven'",
+                )
+            execution = self.revived(row)
+            self._engine.call(lifecycle.redrive(execution)).result()
+        return {"redriveDate": moment(execution.redriven_at or 0)}
+
+    def revived(self, row: ledger.Row) -> Execution:
+        """An execution from its row and frames, not yet running."""
+        revision = self._machines.revision(row.revision)
+        birth = Birth(
+            id=row.id,
+            arn=row.arn,
+            name=row.name,
+            machine_arn=row.machine,
+            machine_name=names.machine_name(row.machine),
+            role_arn=revision.role,
+            revision=row.revision,
+            kind=row.kind,
+            input=Doc(text=row.input),
+            started=row.started,
+            extra={**row.extra, "qualifier": row.qualifier},
+            logging=revision.logging,
+        )
+        return lifecycle.revive(self._engine, birth, self._machines.scope(row.revision), row)
+
+    def take_up(self) -> None:
+        """Go on with every execution that a former process left running."""
+        for row in self._engine.book.running():
+            if row.map_run is None:
+                execution = self.revived(row)
+                self._engine.call(_resume(execution)).result()
+
+
+async def _resume(execution: Execution) -> None:
+    lifecycle.resume(execution)
+
+
+def _unkept(birth: Birth) -> Birth:
+    from dataclasses import replace  # noqa: PLC0415
+
+    return replace(birth, extra={key: value for key, value in birth.extra.items() if key != "kept"})
+
+
+def checked_input(text: str | None) -> Doc:
+    """An execution's input.
+
+    Raises
+    ------
+    AwsError
+        InvalidExecutionInput in AWS's words.
+    """
+    if text is None:
+        return Doc({}, "{}")
+    if text == "":
+        raise _bad_input("Invalid execution input.")
+    try:
+        document = Doc(loads(text), text)
+        size = len(text.encode())
+    except ValueError:
+        raise _bad_input(jackson.words(text)) from None
+    if size > LIMIT:
+        words = (
+            f"1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have "
+            f"length less than or equal to {LIMIT}"
+        )
+        raise AwsError("ValidationException", words)
+    return document
+
+
+def _bad_input(words: str) -> AwsError:
+    return AwsError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{words}'")
+
+
+def unknown(arn: str) -> AwsError:
+    """The error of an unknown execution."""
+    return AwsError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
+
+
+def _unsupported() -> AwsError:
+    return AwsError(
+        "StateMachineTypeNotSupported", "This operation is not supported by this type of state machine"
+    )
+
+
+def _known(row: ledger.Row, document: Doc) -> dict[str, Any]:
+    """A second StartExecution with a name: the same while it runs and the input is the same."""
+    if row.status == "RUNNING" and loads(row.input) == document.value:
+        return {"executionArn": row.arn, "startDate": moment(row.started)}
+    raise AwsError("ExecutionAlreadyExists", f"Execution Already Exists: '{row.arn}'")
+
+
+def redrive_refusal(row: ledger.Row, now: float) -> str | None:
+    """Why an execution cannot be redriven, in AWS's words; None when it can."""
+    if row.kind == "EXPRESS":
+        return "Execution is EXPRESS and cannot be redriven"
+    if row.status not in _ENDED:
+        return f"Execution is {row.status} and cannot be redriven"
+    if now - (row.stopped or now) > _REDRIVABLE_DAYS * 86_400:
+        return "Execution redrivable period exceeded"
+    if row.events >= 24_999:
+        return "Execution history event limit exceeded"
+    return None
+
+
+def _sync_answer(execution: Execution) -> dict[str, Any]:
+    birth, stopped = execution.birth, execution.stopped or 0
+    milliseconds = max(100, -(-int((stopped - birth.started) * 1000) // 100) * 100)
+    answer: dict[str, Any] = {
+        "executionArn": birth.arn,
+        "stateMachineArn": birth.machine_arn,
+        "name": birth.name,
+        "startDate": datetime.fromtimestamp(birth.started, UTC),
+        "stopDate": datetime.fromtimestamp(stopped, UTC),
+        "status": "TIMED_OUT" if execution.error == "States.Timeout" and execution.status != "FAILED"
+        else execution.status,
+        "error": execution.error,
+        "cause": execution.cause,
+        "input": birth.input.text,
+        "inputDetails": {"included": True},
+        "billingDetails": {"billedMemoryUsedInMB": 64, "billedDurationInMilliseconds": milliseconds},
+    }  # fmt: skip
+    if execution.output is not None:
+        answer |= {"output": execution.output.text, "outputDetails": {"included": True}}
+    return answer
