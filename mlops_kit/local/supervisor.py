@@ -263,7 +263,7 @@ def _ascii(fields: tuple[int, int, str]) -> tuple[int, int, bytes]:
 
 
 def main() -> None:
-    """Read the arguments: the process's folder, the lock that says we live, the server's lifeline or -1, the child's."""
+    """Read the arguments: the process's folder, the lock that says we live, the lifeline, the child's."""
     folder, lock, lifeline = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     for handle in (lock, lifeline):
         if handle >= 0:
