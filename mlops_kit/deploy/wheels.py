@@ -1,0 +1,88 @@
+"""Wheels for Lambda's platform, unpacked once into a cache; must not look into this environment.
+
+Limits: AWS Lambda Developer Guide, "Lambda quotas" (deployment package, 250 MB unzipped).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mlops_kit.errors import DeployError
+
+PYTHON = "3.12"  # the template's Runtime
+_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")  # Amazon Linux 2023 has glibc 2.34
+_SKIPPED = {"__pycache__", "bin"}
+
+
+def unpacked(requirements: Sequence[str], cache: Path) -> Iterator[tuple[str, Path]]:
+    """Files of the distributions as (name inside the zip, path), sorted by name.
+
+    Parameters
+    ----------
+    requirements : sequence of str
+        Pinned, such as ``aws-lambda-powertools==3.37.0``.
+    cache : pathlib.Path
+        Folder for what was downloaded before.
+
+    Raises
+    ------
+    DeployError
+        A requirement has no wheel for Lambda's platform, or nothing can install it.
+    """
+    digest = hashlib.sha256(f"{PYTHON} {_PLATFORMS} {sorted(requirements)}".encode()).hexdigest()[:16]
+    folder = cache / digest
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=cache, prefix="draft-"))
+        try:
+            _install(requirements, draft)
+            draft.replace(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.is_file() and not _SKIPPED.intersection(inside.parts) and inside.name != "RECORD":
+            yield inside.as_posix(), path
+
+
+def _install(requirements: Sequence[str], folder: Path) -> None:
+    command = _installer(folder)
+    done = subprocess.run([*command, *requirements], capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise DeployError(
+            f"No wheels for Lambda (Python {PYTHON}, x86_64 Linux) were found for {', '.join(requirements)}.",
+            cause="\n".join(lines[-3:]),
+            suggestion="pin versions that ship a wheel for manylinux2014_x86_64 or are pure Python.",
+        )
+
+
+def _installer(folder: Path) -> list[str]:
+    """pip where this environment has it, else uv; both unpack into a folder, wheels only."""
+    if importlib.util.find_spec("pip"):
+        platforms = [word for name in _PLATFORMS for word in ("--platform", name)]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-compile",
+        ]
+        return [*pip, "--only-binary=:all:", *platforms, "--python-version", PYTHON, "--target", str(folder)]
+    if uv := shutil.which("uv"):
+        platform = ["--python-platform", "x86_64-manylinux_2_28", "--python-version", PYTHON]
+        install = [uv, "pip", "install", "--quiet", "--only-binary", ":all:", "--python", sys.executable]
+        return [*install, *platform, "--target", str(folder)]
+    raise DeployError(
+        "Neither pip nor uv is there to fetch wheels for a Lambda function.",
+        suggestion="install one of them: python -m ensurepip",
+    )
