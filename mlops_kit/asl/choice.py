@@ -44,7 +44,12 @@ _TESTS: dict[str, Callable[[Any], bool]] = {
     "IsBoolean": lambda value: isinstance(value, bool),
     "IsTimestamp": lambda value: timestamps.parse(value) is not None,
 }
-OPERATORS = frozenset(_COMPARISONS) | {f"{name}Path" for name in _COMPARISONS} | set(_TESTS) | {"IsPresent", "StringMatches"}
+OPERATORS = (
+    frozenset(_COMPARISONS)
+    | {f"{name}Path" for name in _COMPARISONS}
+    | set(_TESTS)
+    | {"IsPresent", "StringMatches"}
+)
 COMBINERS = frozenset({"And", "Or", "Not"})
 
 
@@ -92,12 +97,17 @@ def pattern(text: str) -> re.Pattern[str]:
     r"""The regular expression of a StringMatches pattern: ``*`` is any text, ``\\*`` a star, ``\\\\`` a backslash."""
     parts = re.split(r"(\\[*\\]|\*)", text)
     return re.compile(
-        "".join(".*" if part == "*" else re.escape(part[1:] if part in (r"\*", "\\\\") else part) for part in parts),
+        "".join(
+            ".*" if part == "*" else re.escape(part[1:] if part in (r"\*", "\\\\") else part)
+            for part in parts
+        ),
         re.DOTALL,
     )
 
 
-def _present(path: str, data: Any, context: Mapping[str, Any] | None, variables: Mapping[str, Any] | None) -> bool:
+def _present(
+    path: str, data: Any, context: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
+) -> bool:
     try:
         found = paths.read(path, data, context, variables)
     except PathError:
@@ -105,7 +115,9 @@ def _present(path: str, data: Any, context: Mapping[str, Any] | None, variables:
     return not (found == [] and not paths.is_definite(path))
 
 
-def _read(path: str, data: Any, context: Mapping[str, Any] | None, variables: Mapping[str, Any] | None) -> Any:
+def _read(
+    path: str, data: Any, context: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
+) -> Any:
     try:
         return paths.read(path, data, context, variables)
     except PathError as error:

@@ -1,36 +1,26 @@
-"""Checks of a definition as CreateStateMachine and ValidateStateMachineDefinition make them."""
+"""Checks of a definition as CreateStateMachine and ValidateStateMachineDefinition make them; must not run it.
+
+What is checked here in AWS's words is what its answers are known for. Parameters of service integrations are not:
+that needs the services' models, which the linter has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mlops_kit.asl import expressions, rules, schema, transitions
+from mlops_kit.asl.diagnostics import Diagnostic, error, warning
+from mlops_kit.asl.jsonparse import Unreadable, parse
+from mlops_kit.asl.states import JSONATA, JSONPATH, Place, machines, walk
 
-@dataclass(frozen=True)
-class Diagnostic:
-    """One finding of the service.
-
-    Attributes
-    ----------
-    severity : {"ERROR", "WARNING"}
-        A definition with an ERROR is refused.
-    code : str
-        Such as ``SCHEMA_VALIDATION_FAILED``.
-    message : str
-        AWS's words.
-    location : str or None
-        JSON pointer, such as ``/States/X/Resource``.
-    """
-
-    severity: str
-    code: str
-    message: str
-    location: str | None = None
+__all__ = ["Diagnostic", "refusal", "validate", "variable_references"]
 
 
-def validate(definition: str | Mapping[str, Any], type: str = "STANDARD") -> list[Diagnostic]:
-    """What AWS would say of a definition, errors first; empty when it takes it.
+def validate(
+    definition: str | Mapping[str, Any], type: str = "STANDARD", *, tokens: bool = False
+) -> list[Diagnostic]:
+    """What AWS would say of a definition, errors first; empty when it has nothing to say.
 
     Parameters
     ----------
@@ -38,10 +28,101 @@ def validate(definition: str | Mapping[str, Any], type: str = "STANDARD") -> lis
         The JSON text that a caller sent, or the parsed definition.
     type : {"STANDARD", "EXPRESS"}
         Of the state machine.
+    tokens : bool
+        Whether texts may still hold CloudFormation's ``${Token}``, which the service never sees.
     """
-    raise NotImplementedError
+    if isinstance(definition, str):
+        try:
+            value, repeated = parse(definition)
+        except Unreadable as problem:
+            return [problem.diagnostic]
+        found = [
+            error("DUPLICATE_STATE_NAME", f"Duplicate State name: {name}", f"/States/{name}")
+            for name in repeated
+        ]
+        if not isinstance(value, Mapping):
+            return [schema.schema("Expected value of type [OBJECT]", "/")]
+        definition = value
+    else:
+        found = []
+    found.extend(_all(definition, schema.Mode(express=type == "EXPRESS", tokens=tokens)))
+    return sorted(dict.fromkeys(found), key=lambda diagnostic: diagnostic.severity != "ERROR")
 
 
 def refusal(diagnostics: Sequence[Diagnostic]) -> str | None:
     """The message of ``InvalidDefinition`` ("Invalid State Machine Definition: '...'"), or ``None``."""
-    raise NotImplementedError
+    errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "ERROR"]
+    if not errors:
+        return None
+    parts = [f"{found.code}: {found.message.rstrip()} at {found.location or 'null'}" for found in errors]
+    return f"Invalid State Machine Definition: '{', '.join(parts)}'"
+
+
+def language_of(place: Place, definition: Mapping[str, Any]) -> str:
+    """The query language that AWS checks a state in: JSONata for every declared text that is not ``JSONPath``."""
+    declared = place.state.get("QueryLanguage", definition.get("QueryLanguage", JSONPATH))
+    return JSONPATH if declared == JSONPATH else JSONATA
+
+
+def variable_references(definition: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The variables that each state reads, as DescribeStateMachine shows them; states that read none are left out."""
+    from mlops_kit.asl.variables import read
+
+    found = {
+        place.name: sorted(set(read(place, language_of(place, definition)))) for place in walk(definition)
+    }
+    return {name: names for name, names in found.items() if names}
+
+
+def _all(definition: Mapping[str, Any], mode: schema.Mode) -> Iterator[Diagnostic]:
+    yield from schema.machine(definition, "", schema.TOP_FIELDS)
+    for place in walk(definition):
+        yield from _state(place, definition, mode)
+    yield from transitions.check(definition)
+
+
+def _state(place: Place, definition: Mapping[str, Any], mode: schema.Mode) -> Iterator[Diagnostic]:
+    language = language_of(place, definition)
+    if place.state.get("QueryLanguage") == JSONPATH and definition.get("QueryLanguage", JSONPATH) != JSONPATH:
+        words = "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine"
+        yield schema.schema(words, place.path)
+        return
+    yield from schema.state(place, language, mode)
+    yield from rules.check(place, language, mode)
+    yield from expressions.check(place, language)
+    for field, machine in machines(place.state):
+        fields = schema.BRANCH_FIELDS if field.startswith("Branches") else schema.PROCESSOR_FIELDS
+        yield from schema.machine(machine, f"{place.path}/{field}", fields)
+    yield from _doubts(place, language)
+
+
+def _doubts(place: Place, language: str) -> Iterator[Diagnostic]:
+    if language != JSONPATH:
+        return
+    for field in ("Parameters", "ResultSelector", "ItemSelector"):
+        for key in _undollared(place.state.get(field)):
+            words = f"No .$ on the field '{key}' that appears to be a JSONPath or Intrinsic Function"
+            yield warning("NO_DOLLAR", words, f"{place.path}/{field}")
+    if place.state.get("Type") == "Pass" and _has_dollar(place.state.get("Result")):
+        yield warning(
+            "PASS_RESULT_IS_STATIC",
+            "Attempt to use a path in the result of a pass state",
+            f"{place.path}/Result",
+        )
+
+
+def _undollared(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if isinstance(item, str) and not key.endswith(".$") and item.startswith(("$.", "$$.", "States.")):
+                yield key
+            yield from _undollared(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _undollared(item)
+
+
+def _has_dollar(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(key.endswith(".$") or _has_dollar(item) for key, item in value.items())
+    return isinstance(value, list) and any(_has_dollar(item) for item in value)

@@ -98,7 +98,9 @@ def _format(template: Any, *values: Any) -> str:
     parts = re.split(r"(\\.|\{\})", _text(template))
     wanted = parts.count("{}")
     if wanted != len(values):
-        raise FunctionError(f"The template has {wanted} occurrences of '{{}}', but there are {len(values)} arguments")
+        raise FunctionError(
+            f"The template has {wanted} occurrences of '{{}}', but there are {len(values)} arguments"
+        )
     rest = iter(values)
     return "".join(
         _java(next(rest)) if part == "{}" else part[1:] if part.startswith("\\") else part for part in parts
@@ -164,7 +166,9 @@ def _decode(text: Any) -> str:
 def _hash(data: Any, algorithm: Any) -> str:
     text = _text(data if isinstance(data, str) else compact(data), MAX_CHARACTERS)
     if algorithm not in ALGORITHMS:
-        raise FunctionError(f"The algorithm must be one of {', '.join(ALGORITHMS)}, but was: {compact(algorithm)}")
+        raise FunctionError(
+            f"The algorithm must be one of {', '.join(ALGORITHMS)}, but was: {compact(algorithm)}"
+        )
     return hashlib.new(ALGORITHMS[algorithm], text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -203,7 +207,9 @@ FUNCTIONS = {
     "States.JsonToString": Function(compact, 1, 1),
     "States.Array": Function(lambda *items: list(items), 0, ANY_NUMBER),
     "States.ArrayPartition": Function(_partition, 2, 2),
-    "States.ArrayContains": Function(lambda array, value: any(same(item, value) for item in _array(array)), 2, 2),
+    "States.ArrayContains": Function(
+        lambda array, value: any(same(item, value) for item in _array(array)), 2, 2
+    ),
     "States.ArrayRange": Function(_range, 3, 3),
     "States.ArrayGetItem": Function(_item, 2, 2),
     "States.ArrayLength": Function(lambda array: len(_array(array)), 1, 1),

@@ -51,7 +51,10 @@ class BadIntrinsic(ValueError):
 
 
 def evaluate(
-    expression: str, data: Any, context: Mapping[str, Any] | None = None, variables: Mapping[str, Any] | None = None
+    expression: str,
+    data: Any,
+    context: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
 ) -> Any:
     """The value of ``States.Name(...)``.
 

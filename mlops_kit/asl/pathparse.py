@@ -13,7 +13,9 @@ _ROOT = re.compile(r"\$\$|\$(?P<variable>[^\W\d]\w*)?")
 _DOTTED = re.compile(r"\.(?P<name>[^\s.\[\]()*'\"][^\s.\[\]()'\"]*)")
 _INDEX = re.compile(r"\[\s*(?P<index>-?\d+)\s*\]")
 _QUOTED = re.compile(r"""\[\s*(?:'(?P<single>(?:[^'\\]|\\.)*)'|"(?P<double>(?:[^"\\]|\\.)*)")\s*\]""")
-_MANY_NAMES = re.compile(r"""\[\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?:\s*,\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))+\s*\]""")
+_MANY_NAMES = re.compile(
+    r"""\[\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?:\s*,\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))+\s*\]"""
+)
 _MANY_INDEXES = re.compile(r"\[\s*-?\d+(?:\s*,\s*-?\d+)+\s*\]")
 _SLICE = re.compile(r"\[\s*(?:-?\d+)?\s*:\s*(?:-?\d+)?\s*(?::\s*(?:-?\d+)?\s*)?\]")
 _WILDCARD = re.compile(r"\.\*|\[\s*\*\s*\]")

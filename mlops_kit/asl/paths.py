@@ -65,9 +65,10 @@ def write(path: str | None, data: Any, value: Any) -> Any:
     """
     if path is None:
         return data
-    steps = parse(path).steps
     try:
-        return _put(data, steps, value)
+        if problem := reference_problem(path):
+            raise TypeError(problem)
+        return _put(data, parse(path).steps, value)
     except (KeyError, IndexError, TypeError) as error:
         cause = f"Unable to apply ReferencePath {path} to input {compact(data)}"
         raise StatesError(RESULT_PATH_MATCH_FAILURE, cause) from error
@@ -137,7 +138,9 @@ def _missing(path: str, parsed: Path, done: int, value: Any) -> PathError:
         else:
             words = f"No results for path: ${fragment(parsed.steps)}"
     elif not isinstance(value, dict):
-        words = f"Expected to find an object with property ['{step}'] in path ${here} but found '{_kind(value)}'."
+        words = (
+            f"Expected to find an object with property ['{step}'] in path ${here} but found '{_kind(value)}'."
+        )
     elif leaf:
         words = f"No results for path: ${place}"
     else:

@@ -11,7 +11,10 @@ from mlops_kit.asl.jsontext import compact
 
 
 def render(
-    template: Any, data: Any, context: Mapping[str, Any] | None = None, variables: Mapping[str, Any] | None = None
+    template: Any,
+    data: Any,
+    context: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
 ) -> Any:
     """A copy of the template with each ``"key.$"`` replaced by what its path or intrinsic gives.
 
@@ -63,5 +66,6 @@ def evaluate(
     if isinstance(expression, str) and expression.startswith("States."):
         return intrinsics.evaluate(expression, data, context, variables)
     raise StatesError(
-        RUNTIME, f"The value for the field '{field}' must be a valid JSONPath or a valid intrinsic function call"
+        RUNTIME,
+        f"The value for the field '{field}' must be a valid JSONPath or a valid intrinsic function call",
     )

@@ -25,10 +25,14 @@ def parse(text: Any) -> tuple[int, int] | None:
         if match["sign"]:
             offset = timedelta(hours=int(match["h"]), minutes=int(match["m"]))
             zone = timezone(-offset if match["sign"] == "-" else offset)
-        moment = datetime.strptime(f"{match['date']} {match['time']}", "%Y-%m-%d %H:%M:%S").replace(tzinfo=zone)
+        moment = datetime.strptime(f"{match['date']} {match['time']}", "%Y-%m-%d %H:%M:%S").replace(
+            tzinfo=zone
+        )
     except ValueError:
         return None
-    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()), int((match["fraction"] or "0").ljust(9, "0"))
+    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()), int(
+        (match["fraction"] or "0").ljust(9, "0")
+    )
 
 
 def epoch(text: Any) -> float | None:
