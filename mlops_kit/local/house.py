@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from mlops_kit.local import clients
+from mlops_kit.local import clients, lambda_seam
 from mlops_kit.local.clock import Clock
 from mlops_kit.local.durability import Saver
+from mlops_kit.local.lambda_runtime import LambdaRuntime
 from mlops_kit.local.ministack import Ministack
 from mlops_kit.local.plumbing import Plumbing
 from mlops_kit.local.processes import Runner
@@ -76,6 +77,7 @@ class House:
             settle=self.saver.settle,
         )
         self.services = _services(self.context)
+        self.functions = LambdaRuntime(self.runner, folder.root / "lambda", url, self.plumbing.log)
         self._threads: ThreadPoolExecutor | None = None
         self.app: Router
 
@@ -84,6 +86,8 @@ class House:
         self._threads = threads
         self.saver.attach(loop)
         self.plumbing.attach(loop)
+        self.functions.start()
+        lambda_seam.install(self.functions)
         self.app = Router(self.services, self.ministack, self.saver, threads)
 
     async def start(self) -> None:
@@ -96,6 +100,7 @@ class House:
         """Bring our services and their processes to rest while the port still answers."""
         for service in reversed(self.services.values()):
             await asyncio.to_thread(service.stop)
+        await asyncio.to_thread(self.functions.stop)
         await asyncio.to_thread(self.runner.shutdown)
         await self.plumbing.drain()
 

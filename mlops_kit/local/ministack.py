@@ -31,6 +31,20 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "core.persistence": ("_state_format_version", "_json_default", "load_state", "PERSIST_STATE"),
     "core.responses": ("request_scope", "get_account_id", "get_region"),
     "services.eventbridge": ("_put_events",),
+    "services.lambda_svc": (
+        "_create_function",
+        "_execute_function_dispatch",
+        "_fetch_code_from_s3",
+        "_inbound_invoke_depth",
+        "_invoke",
+        "_invoke_depth",
+        "_resolve_layer_zip",
+        "_update_code",
+        "_xray_trace_id_for_invocation",
+        "error_response_json",
+        "_publish_layer_version",
+    ),
+    "services.s3": ("_buckets",),
 }
 
 _READS = re.compile(r"(Get|List|Describe|Head|BatchGet|Query|Scan|Filter|Select|Lookup|Preview|Validate)")

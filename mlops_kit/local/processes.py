@@ -5,6 +5,7 @@ Must not know what a process is for, and must not hold what its supervisor's fol
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -100,7 +101,8 @@ class _Watched:
         if self.popen:
             self.popen.terminate()
         elif self.pidfd is not None:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
         elif self.alive():
             os.kill(self.folder.identity()["pid"], signal.SIGTERM)
 
@@ -224,10 +226,10 @@ class Runner:
 
     def stop(self, id: str, grace: float) -> None:
         """Ask for the end: SIGTERM to the whole group now, SIGKILL after `grace` seconds; returns at once."""
-        with self._guard:
+        with self._guard:  # so that it does not end, and its folder and handles do not go, under our hands
             watched = self._watched.get(id)
-        if watched:
-            watched.stop(grace, "stop")
+            if watched:
+                watched.stop(grace, "stop")
 
     def running(self) -> list[str]:
         """Ids of the processes that are followed."""
@@ -249,11 +251,12 @@ class Runner:
     def shutdown(self, grace: float = 2.0) -> None:
         """Stop every process and wait for its end; `on_end` is told after the next start, by `recover`."""
         with self._guard:
-            remaining = list(self._watched.values())
             thread, self._thread = self._thread, None
         self._wake.set()
         if thread:
             thread.join()
+        with self._guard:
+            remaining = list(self._watched.values())
         for watched in remaining:
             watched.stop(grace, "shutdown")
         deadline = time.monotonic() + grace + 5.0
@@ -302,7 +305,7 @@ class Runner:
             return
         with self._guard:
             self._watched.pop(watched.id, None)
-        watched.close()
+            watched.close()
         threading.Thread(target=watched.deliver, name=f"end of {watched.id}", daemon=True).start()
 
 
