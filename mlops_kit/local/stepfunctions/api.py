@@ -10,6 +10,7 @@ from mlops_kit.local.stepfunctions.machine_calls import MachineCalls
 from mlops_kit.local.stepfunctions.machines import Machines
 from mlops_kit.local.stepfunctions.starts import Starts
 from mlops_kit.local.stepfunctions.tokens import Tokens
+from mlops_kit.local.stepfunctions.trial import Trials
 from mlops_kit.local.stepfunctions.version_calls import VersionCalls
 from mlops_kit.local.stepfunctions.views import Views
 
@@ -39,6 +40,7 @@ class StepFunctions(Service):
             self.activities,
             self._starts,
             Views(self.engine, self.machines),
+            Trials(self.engine),
         )
         for part in parts:
             self.operations.update(part.operations)

@@ -15,8 +15,8 @@ class StateFailed(Exception):
     location : str, optional
         The JSONata field that could not be evaluated; makes an EvaluationFailed event.
     runtime : bool
-        The definition and its data do not go together: the execution ends at once, and the Map or
-        Parallel state says nothing of its own.
+        The state's own fields and its data do not go together: a Map or Parallel state then has no
+        MapStateFailed or ParallelStateFailed event.
     """
 
     def __init__(
@@ -33,6 +33,11 @@ class StateFailed(Exception):
         self.names = names or ((error,) if error else ())
         self.location = location
         self.runtime = runtime
+
+    @property
+    def fatal(self) -> bool:
+        """Whether no Retry and no Catch may have it ("States.Runtime ... will always cause the execution to fail")."""
+        return self.error == "States.Runtime"
 
     @property
     def details(self) -> dict[str, str]:

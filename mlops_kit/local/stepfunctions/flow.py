@@ -104,12 +104,12 @@ def _evaluated(frame: Frame, state: State, error: StatesError) -> StateFailed:
 def _fail(frame: Frame, state: State, failure: StateFailed) -> None:
     """Retry, catch, or end the frame."""
     execution = frame.execution
-    if _retries(frame, state, failure):
+    if not failure.fatal and _retries(frame, state, failure):
         execution.mark(frame)
         return
     if state.kind in ("Map", "Parallel") and not failure.runtime:
         execution.record(frame, f"{state.kind}StateFailed")
-    if _catches(frame, state, failure):
+    if not failure.fatal and _catches(frame, state, failure):
         return
     frame.status, frame.error, frame.cause = FAILED, failure.error, failure.cause
     execution.mark(frame)

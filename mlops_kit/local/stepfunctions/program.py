@@ -145,14 +145,12 @@ def matches(errors: tuple[str, ...] | list[str], names: tuple[str, ...]) -> bool
     Notes
     -----
     "Handling errors in Step Functions workflows": States.TaskFailed stands for every error but
-    States.Timeout; States.ALL does not stand for States.Runtime. That States.ALL catches
-    States.DataLimitExceeded is recorded from AWS, against that page.
+    States.Timeout. That States.ALL catches States.DataLimitExceeded is recorded from AWS, against that
+    page.
     """
     for wanted in errors:
         if wanted in names:
             return True
-        if wanted == "States.ALL" and "States.Runtime" not in names:
-            return True
-        if wanted == "States.TaskFailed" and not {"States.Timeout", "States.Runtime"} & set(names):
+        if wanted == "States.ALL" or (wanted == "States.TaskFailed" and "States.Timeout" not in names):
             return True
     return False

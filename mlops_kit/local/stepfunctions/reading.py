@@ -15,7 +15,7 @@ from mlops_kit.local.service import Context
 from mlops_kit.local.stepfunctions.dataflow import Reader
 from mlops_kit.local.stepfunctions.docs import dumps, loads
 from mlops_kit.local.stepfunctions.failures import StateFailed
-from mlops_kit.local.stepfunctions.integrations.calls import send
+from mlops_kit.local.stepfunctions.integrations.calls import request, send
 from mlops_kit.local.stepfunctions.integrations.target import Target
 
 _GET = Target("service", "arn:aws:states:::aws-sdk:s3:getObject", "s3", "getObject", sdk=True)
@@ -96,15 +96,9 @@ def _parsed(kind: str, body: bytes, config: Mapping[str, Any], limit: int) -> li
 
 def _object(context: Context, arguments: Mapping[str, Any]) -> bytes:
     try:
-        answer = send(context, _GET, arguments)
+        return bytes(request(context, _GET, arguments)[1]["Body"].read())
     except StateFailed as failure:
         raise StateFailed("States.ItemReaderFailed", failure.cause) from None
-    stream = answer.raw["Body"]
-    return (
-        bytes(stream.read())
-        if hasattr(stream, "closed") and not stream.closed
-        else answer.body["Body"].encode()
-    )
 
 
 def _listed(context: Context, arguments: Mapping[str, Any], limit: int) -> list[Any]:

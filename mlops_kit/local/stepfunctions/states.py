@@ -139,26 +139,28 @@ async def wait(reader: Reader) -> Outcome:
     """Wait: until a time, on the embedded clock."""
     frame = reader.frame
     if frame.phase != WAITING:
-        frame.until = _until(reader)
+        frame.until = until(reader)
         frame.phase = WAITING
         frame.execution.mark(frame)
     await frame.execution.engine.sleep_until(frame.until or 0)
-    if reader.state.jsonata:
-        return Outcome(reader.state.next, *reader.close(frame.input.value, frame.input))
-    return Outcome(reader.state.next, *_close_wait(reader))
+    return close_wait(reader)
 
 
-def _close_wait(reader: Reader) -> tuple[Doc, dict[str, Any]]:
-    spec, frame = reader.state.spec, reader.frame
+def close_wait(reader: Reader) -> Outcome:
+    """What a Wait state hands on when its time has come."""
+    state, spec, frame = reader.state, reader.state.spec, reader.frame
+    if state.jsonata:
+        return Outcome(state.next, *reader.close(frame.input.value, frame.input))
     data = reader.narrowed()
     assigned = reader.template(spec["Assign"], data) if "Assign" in spec else {}
     path = spec.get("OutputPath", "$")
     if path == "$" and spec.get("InputPath", "$") == "$":
-        return frame.input, assigned
-    return Doc({} if path is None else reader.path(path, data)), assigned
+        return Outcome(state.next, frame.input, assigned)
+    return Outcome(state.next, Doc({} if path is None else reader.path(path, data)), assigned)
 
 
-def _until(reader: Reader) -> float:
+def until(reader: Reader) -> float:
+    """The time until which a Wait state waits, epoch seconds."""
     spec, now = reader.state.spec, reader.frame.execution.engine.now()
     if "Seconds" in spec:
         seconds = spec["Seconds"]

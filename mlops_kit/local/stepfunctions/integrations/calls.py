@@ -90,6 +90,15 @@ def send(context: Context, target: Target, arguments: Mapping[str, Any], action:
     StateFailed
         Under AWS's error name.
     """
+    operation, raw = request(context, target, arguments, action)
+    body = convert.answer(operation.output_shape, raw, target.sdk)
+    return Answer(body, raw, _metadata(raw))
+
+
+def request(
+    context: Context, target: Target, arguments: Mapping[str, Any], action: str = ""
+) -> tuple[Any, Mapping[str, Any]]:
+    """As `send`, but gives botocore's operation and answer, with bodies still to be read."""
     service = names.botocore_service(target.service, target.sdk)
     operation = names.operation(service, action or target.action) if service else None
     if service is None or operation is None:
@@ -102,9 +111,7 @@ def send(context: Context, target: Target, arguments: Mapping[str, Any], action:
         error = {"code": "ValidationException", "message": convert.validation_words(absent), "status": 400}
         raise failure(target, {**error, "request": str(uuid.uuid4())})
     _check_host(target, params)
-    raw = _request(context, target, service, operation.name, params)
-    body = convert.answer(operation.output_shape, raw, target.sdk)
-    return Answer(body, raw, _metadata(raw))
+    return operation, _request(context, target, service, operation.name, params)
 
 
 def _check_host(target: Target, params: Mapping[str, Any]) -> None:

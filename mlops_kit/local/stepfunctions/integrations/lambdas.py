@@ -26,7 +26,7 @@ def invoke(call: Call) -> Reply:
     """lambda:invoke: the answer holds the parsed payload, version and status."""
     arguments = dict(call.arguments)
     if "Payload" in arguments:
-        arguments["Payload"] = dumps(arguments["Payload"])
+        arguments["Payload"] = _event(arguments["Payload"])
     answer = send(call.context, _LAMBDA, arguments)
     text = _payload(answer)
     document = _document(text)
@@ -38,6 +38,17 @@ def invoke(call: Call) -> Reply:
     output |= answer.metadata
     output["StatusCode"] = answer.body.get("StatusCode", 200)
     return Reply(Doc(output))
+
+
+def _event(payload: Any) -> str:
+    """The event's text: a Payload that is text holding JSON is sent as it stands (recorded from AWS)."""
+    if isinstance(payload, str):
+        try:
+            loads(payload)
+        except ValueError:
+            return dumps(payload)
+        return payload
+    return dumps(payload)
 
 
 def _payload(answer: Answer) -> str:
