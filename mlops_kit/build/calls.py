@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlops_kit.asl.states import walk
 from mlops_kit.build.tokens import resolve
 from mlops_kit.errors import UsageError
 
@@ -135,16 +136,6 @@ def _members(value: Any, known: Mapping[str, str]) -> Iterator[str]:
             yield from _members(inner, known)
 
 
-def states(definition: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every state with its name, those inside Map and Parallel included, in the order of the definition."""
-    for name, state in definition.get("States", {}).items():
-        yield name, state
-        inner = [*state.get("Branches", ()), state.get("ItemProcessor"), state.get("Iterator")]
-        for branch in inner:
-            if branch:
-                yield from states(branch)
-
-
 def calls(definition: Mapping[str, Any], project: str, known: Mapping[str, str]) -> Iterator[Call]:
     """Every call that the definition's Task states, item readers and result writers make.
 
@@ -153,7 +144,7 @@ def calls(definition: Mapping[str, Any], project: str, known: Mapping[str, str])
     UsageError
         A resource is no integration of Step Functions.
     """
-    for name, state in states(definition):
+    for _, name, state in walk(definition):
         if state.get("Credentials"):
             continue  # the role that it names makes the call
         for maker in (

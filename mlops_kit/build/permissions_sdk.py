@@ -119,9 +119,8 @@ def sdk(call: Call) -> Iterator[Statement]:
             suggestion=f"use one of {', '.join(SERVICES)}, or add the service to {__name__}.",
         )
     action = call.action[0].upper() + call.action[1:]
-    sid = f"Call{name.capitalize()}"
     if re.fullmatch(service.unscoped, action):
-        yield Statement(sid, (f"{service.prefix}:{action}",), (ANY,))
+        yield Statement(action, (f"{service.prefix}:{action}",), (ANY,))
         return
     granted = tuple(_objects(call, action) if name == "s3" else _resources(call, service, action))
     if not granted:
@@ -131,7 +130,7 @@ def sdk(call: Call) -> Iterator[Statement]:
         )
     for one, resource in granted:
         iam_action = f"{service.prefix}:{one}"
-        yield Statement(sid, (RENAMED.get(iam_action, iam_action),), (resource,))
+        yield Statement(action, (RENAMED.get(iam_action, iam_action),), (resource,))
 
 
 def _resources(call: Call, service: Service, action: str) -> Iterator[tuple[str, str]]:
