@@ -94,7 +94,7 @@ def matches(
 
 @lru_cache(maxsize=1024)
 def pattern(text: str) -> re.Pattern[str]:
-    r"""The regular expression of a StringMatches pattern: ``*`` is any text, ``\\*`` a star, ``\\\\`` a backslash."""
+    r"""Regular expression of a StringMatches pattern: ``*`` is any text, ``\*`` a star."""
     parts = re.split(r"(\\[*\\]|\*)", text)
     return re.compile(
         "".join(

@@ -1,7 +1,7 @@
 """Checks of a definition as CreateStateMachine and ValidateStateMachineDefinition make them; must not run it.
 
-What is checked here in AWS's words is what its answers are known for. Parameters of service integrations are not:
-that needs the services' models, which the linter has.
+What is checked here in AWS's words is what its answers are known for. Parameters of service integrations
+are not: that needs the services' models, which the linter has.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from mlops_kit.asl import expressions, rules, schema, transitions
 from mlops_kit.asl.diagnostics import Diagnostic, error, warning
+from mlops_kit.asl.diagnostics import schema as refused
 from mlops_kit.asl.jsonparse import Unreadable, parse
 from mlops_kit.asl.states import JSONATA, JSONPATH, Place, machines, walk
 
@@ -41,7 +42,7 @@ def validate(
             for name in repeated
         ]
         if not isinstance(value, Mapping):
-            return [schema.schema("Expected value of type [OBJECT]", "/")]
+            return [refused("Expected value of type [OBJECT]", "/")]
         definition = value
     else:
         found = []
@@ -59,13 +60,13 @@ def refusal(diagnostics: Sequence[Diagnostic]) -> str | None:
 
 
 def language_of(place: Place, definition: Mapping[str, Any]) -> str:
-    """The query language that AWS checks a state in: JSONata for every declared text that is not ``JSONPath``."""
+    """The query language that AWS checks a state in: JSONata for all that is not ``JSONPath``."""
     declared = place.state.get("QueryLanguage", definition.get("QueryLanguage", JSONPATH))
     return JSONPATH if declared == JSONPATH else JSONATA
 
 
 def variable_references(definition: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The variables that each state reads, as DescribeStateMachine shows them; states that read none are left out."""
+    """The variables that each state reads, as DescribeStateMachine shows them; others are left out."""
     from mlops_kit.asl.variables import read
 
     found = {
@@ -85,7 +86,7 @@ def _state(place: Place, definition: Mapping[str, Any], mode: schema.Mode) -> It
     language = language_of(place, definition)
     if place.state.get("QueryLanguage") == JSONPATH and definition.get("QueryLanguage", JSONPATH) != JSONPATH:
         words = "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine"
-        yield schema.schema(words, place.path)
+        yield refused(words, place.path)
         return
     yield from schema.state(place, language, mode)
     yield from rules.check(place, language, mode)

@@ -59,7 +59,7 @@ class Expression(NamedTuple):
     Attributes
     ----------
     kind : str
-        ``path``, ``reference path``, ``path or intrinsic``, ``template`` (the value of a ``key.$``) or ``jsonata``.
+        ``path``, ``reference path``, ``path or intrinsic``, ``template`` (of a ``key.$``) or ``jsonata``.
     text : Any
         The text; a definition may hold something else by mistake.
     location : str
@@ -88,7 +88,7 @@ def find(place: Place, language: str) -> Iterator[Expression]:
 
 
 def check(place: Place, language: str) -> Iterator[Diagnostic]:
-    """AWS's diagnostics of a state's expressions and variable names; texts with ``${Token}`` are left alone."""
+    """AWS's diagnostics of a state's expressions and variable names; ``${Token}`` is left alone."""
     for found in find(place, language):
         if not is_token(found.text):
             yield from _jsonata_problem(found) if found.kind == JSONATA_TEXT else _path_problem(found)
@@ -202,7 +202,10 @@ def _path_problem(found: Expression) -> Iterator[Diagnostic]:
     if words is None:
         return
     if found.kind == TEMPLATE:
-        words = f"The value for the field '{found.field}' must be a valid JSONPath or a valid intrinsic function call"
+        words = (
+            f"The value for the field '{found.field}' must be a valid JSONPath or a valid intrinsic "
+            "function call"
+        )
     elif found.field == "Variable" or found.location.rpartition("/")[0].endswith("]"):
         words = "Value is not a Reference Path: Reference path didn't start with '$'"
     elif found.kind == REFERENCE and isinstance(found.text, str) and found.text.startswith("$"):

@@ -117,7 +117,10 @@ def _call(
                 values.append(paths.read(argument.path, data, context, variables))
             except PathError as error:
                 source = compact(context if argument.path.startswith("$$") else data)
-                words = f"The JsonPath argument for the field '{argument.path}' could not be found in the input '{source}'"
+                words = (
+                    f"The JsonPath argument for the field '{argument.path}' could not be found in the input "
+                    f"'{source}'"
+                )
                 raise StatesError(RUNTIME, _words(call.text, words)) from error
         elif call.name == "States.Format" and not values and argument.raw is not None:
             values.append(argument.raw)
@@ -209,13 +212,14 @@ def _parse_argument(text: str, position: int, level: int) -> tuple[Argument, int
         number = match.group()
         return Literal(int(number) if number.lstrip("-").isdigit() else float(number)), match.end()
     raise BadIntrinsic(
-        f"an argument is missing at character {position + 1}; it is a 'text', a number, null, true, false, a path "
-        "or an intrinsic"
+        f"an argument is missing at character {position + 1}; it is a 'text', a number, null, true, false, "
+        "a path or an intrinsic"
     )
 
 
 def _parse_text(text: str, position: int) -> tuple[Literal, int]:
-    value, i = [], position + 1
+    value: list[str] = []
+    i = position + 1
     while i < len(text):
         char = text[i]
         if char == "'":

@@ -1,7 +1,7 @@
 """JSONata as Step Functions evaluates it; must not let a library's exception through.
 
-The wording of errors and the bounds (depth 100, memory) follow what AWS answers; sources are the recorded answers
-and "Transforming data with JSONata in Step Functions" (AWS developer guide).
+The wording of errors and the bounds (depth 100, memory) follow what AWS answers; further source:
+"Transforming data with JSONata in Step Functions" (AWS developer guide).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def evaluate(
 ) -> Any:
     """A JSON value with every string ``{% ... %}`` in it replaced by the expression's result.
 
-    A plain path such as ``{% $states.input.a %}`` gives the very value it names, not a copy: data of an execution
-    are never changed in place.
+    A plain path such as ``{% $states.input.a %}`` gives the very value it names, not a copy: data of an
+    execution are never changed in place.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def evaluate(
     variables : mapping
         The workflow's variables, without ``$``.
     field : str
-        Name for messages, such as ``Output``; nested keys and indexes are appended (``Assign/x``, ``Output/l[0]``).
+        Name for messages, such as ``Output``; keys and indexes are appended (``Assign/x``, ``Output/l[0]``).
     expect : {"array", "boolean", "number", "integer", "string", "object"}, optional
         The type that the field takes, checked on an expression's result.
 
@@ -66,8 +66,8 @@ def evaluate(
             raise _failure(
                 expression,
                 field,
-                f"returned an unexpected result type. Expected '{expect}', but was '{type_name(result)}' for value: "
-                f"{compact(result)}",
+                f"returned an unexpected result type. Expected '{expect}', but was '{type_name(result)}' "
+                f"for value: {compact(result)}",
             )
         return result
     if isinstance(value, dict):
@@ -173,7 +173,7 @@ def _run(expression: Any, states: Mapping[str, Any], variables: Mapping[str, Any
 
 
 def _bounds() -> tuple[Callable[..., None], Callable[..., None]]:
-    """Callbacks before and after each step that stop what AWS would stop; monotonic, as the clock may jump."""
+    """Callbacks around each step that stop what AWS would stop; monotonic time, as the clock may jump."""
     end, depth = time.monotonic() + MAX_SECONDS, 0
 
     def entry(_expression: Any, _input: Any, _frame: Any) -> None:
@@ -227,7 +227,7 @@ def _message(error: Exception) -> str:
     template = JException.error_codes.get(error.error)
     if template is None:
         return str(error.error)
-    # The library's copy of the catalogue says "Object" where the original says "function", and does not quote.
+    # The library's catalogue says "Object" where the original says "function", and does not quote values.
     extra = _ELEMENTS.get(str(error.extra), error.extra)
     values = iter([error.current, error.expected, extra])
     words = re.sub(
@@ -254,12 +254,13 @@ def _python_message(error: Exception) -> str:
         return "D1001: Number out of range: null"
     if isinstance(error, TypeError) and "not supported between" in text:
         return (
-            "D3070: The single argument form of the sort function can only be applied to an array of strings or an "
-            "array of numbers.  Use the second argument to specify a comparison function"
+            "D3070: The single argument form of the sort function can only be applied to an array of strings "
+            "or an array of numbers.  Use the second argument to specify a comparison function"
         )
     if match := re.fullmatch(r"could not convert string to float: (.*)", text, re.DOTALL):
         return f"D3030: Unable to cast value to a number: {compact(ast.literal_eval(match[1]))}"
     if match := re.fullmatch(r"Invalid isoformat string: (.*)", text, re.DOTALL):
         given = compact(ast.literal_eval(match[1]))
-        return f"D3110: The argument of the toMillis function must be an ISO 8601 formatted timestamp. Given {given}"
+        words = "The argument of the toMillis function must be an ISO 8601 formatted timestamp."
+        return f"D3110: {words} Given {given}"
     return text or type(error).__name__

@@ -1,6 +1,6 @@
 """The functions that Step Functions adds to JSONata; must not evaluate expressions.
 
-Source: "Transforming data with JSONata in Step Functions", section "JSONata functions provided by Step Functions".
+Source: "Transforming data with JSONata in Step Functions" (AWS developer guide) and AWS's own answers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def partition(*arguments: Any) -> Any:
 
 
 def numbers(*arguments: Any) -> Any:
-    """``$range(first, last, step)``: numbers, last included when the step meets it; one number stands alone."""
+    """``$range(first, last, step)``: numbers, the last included; a single number stands alone."""
     first, last, step = _arguments("range", arguments, 3)
     start, end = _whole("range", 1, first), _whole("range", 2, last)
     by = 0 if step is None else _whole("range", 3, step)

@@ -25,7 +25,7 @@ class Reference(NamedTuple):
 
 
 def references(value: str) -> list[Reference]:
-    """Every variable and every top-level name that a string ``{% ... %}`` reads; empty when it cannot be read."""
+    """Every variable and every top-level name that a string ``{% ... %}`` reads; none of unreadable ones."""
     try:
         tree = compiled(unwrap(value)).ast
     except ExpressionError:
@@ -54,7 +54,7 @@ def unsupported(value: str, *, catcher: bool = False) -> str | None:
 
 
 def _walk(node: Any, top: bool, bound: frozenset[str]) -> Iterator[Reference]:
-    """Names in a syntax tree; ``top`` while the context is the (absent) root, ``bound`` the local variables."""
+    """Names in a syntax tree; ``top`` while the context is the (absent) root, ``bound`` local variables."""
     kind = getattr(node, "type", None)
     if kind == "path":
         yield from _path(node, top, bound)

@@ -1,4 +1,4 @@
-"""A definition's JSON text: read, or refused in the words of AWS's parser (Jackson); must not check its meaning."""
+"""A definition's JSON text, read or refused in the words of AWS's parser; must not check its meaning."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def _refusal(text: str, position: int, reason: str) -> Diagnostic:
     if word and not word.group()[0].isdigit():
         position = word.end()
         words = (
-            f"Unrecognized token '{word.group()}': was expecting (JSON String, Number, Array, Object or token 'null', "
-            "'true' or 'false')"
+            f"Unrecognized token '{word.group()}': was expecting (JSON String, Number, Array, Object or "
+            "token 'null', 'true' or 'false')"
         )
     elif position >= len(text.rstrip()):
         words = "Unexpected end-of-input"

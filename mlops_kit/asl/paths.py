@@ -32,8 +32,7 @@ def read(
     except BadPath as error:
         raise PathError(f"Invalid path '{path}' : {error}", path=path) from error
     root = value = _root(path, parsed, data, context, variables)
-    done = 0
-    for step in parsed.steps:
+    for done, step in enumerate(parsed.steps):
         if isinstance(step, str):
             if type(value) is not dict or step not in value:
                 raise _missing(path, parsed, done, value)
@@ -42,7 +41,6 @@ def read(
             if type(value) is not list or not -len(value) <= step < len(value):
                 raise _missing(path, parsed, done, value)
             value = value[step]
-        done += 1
     if parsed.function:
         place = "$" + fragment(parsed.steps)
         raise PathError(
@@ -161,7 +159,7 @@ def _put(data: Any, steps: tuple[Step, ...], value: Any) -> Any:
     if isinstance(first, str):
         if not isinstance(data, dict):
             raise TypeError(first)
-        inner = data[first] if first in data else ({} if rest else None)
+        inner = data.get(first, {} if rest else None)
         return {**data, first: _put(inner, rest, value)}
     if not isinstance(data, list):
         raise TypeError(first)

@@ -138,7 +138,7 @@ def parse(text: str) -> Resource | None:
 
 
 def recognized(resource: Resource) -> bool:
-    """Whether Step Functions has an integration, as far as its own lists say (SDK services are not listed)."""
+    """Whether Step Functions has an integration, by its own lists (SDK services are in none)."""
     if resource.kind == "sdk":
         return bool(resource.action) and resource.pattern in _CALLBACK
     if resource.kind != "optimized":

@@ -1,6 +1,6 @@
 """Which fields a state has, of which type and range; must not read paths or expressions.
 
-Source: the pages of the state types in the AWS developer guide, and what ValidateStateMachineDefinition answers.
+Source: the pages of the state types in the AWS developer guide, and ValidateStateMachineDefinition's answers.
 """
 
 from __future__ import annotations
@@ -156,7 +156,8 @@ def other_language(names: Iterator[str], language: str, path: str) -> Iterator[D
 def _other_language(name: str, language: str, path: str) -> Diagnostic:
     mine, other = (JSONPATH, JSONATA) if language == JSONPATH else (JSONATA, JSONPATH)
     return schema(
-        f"The QueryLanguage is set to '{mine}', but field '{name}' is only supported for the '{other}' QueryLanguage",
+        f"The QueryLanguage is set to '{mine}', but field '{name}' is only supported for the '{other}' "
+        "QueryLanguage",
         path,
     )
 
@@ -241,8 +242,8 @@ def _resource(value: Mapping[str, Any], path: str, express: bool) -> Iterator[Di
         yield schema("Value is not a valid resource ARN", where)
     elif not resources.recognized(resource):
         yield schema(
-            f"The resource provided {text} is not recognized. The value is not a valid resource ARN, or the resource "
-            "is not available in this region.",
+            f"The resource provided {text} is not recognized. The value is not a valid resource ARN, or the "
+            "resource is not available in this region.",
             where,
         )
     elif express and resource.pattern in (resources.SYNC, resources.SYNC_2):

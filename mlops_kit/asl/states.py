@@ -65,8 +65,8 @@ def targets(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     Yields
     ------
     tuple of str and Any
-        Field and target, such as ``("Next", "Train")``, ``("Catch[0]/Next", ...)``, ``("Choices[1]/Next", ...)`` or
-        ``("Default", ...)``.
+        Field and target, such as ``("Next", "Train")``, ``("Catch[0]/Next", ...)``,
+        ``("Choices[1]/Next", ...)`` or ``("Default", ...)``.
     """
     if "Next" in state:
         yield "Next", state["Next"]

@@ -1,4 +1,4 @@
-"""Payload templates of JSONPath states (Parameters, ResultSelector, ItemSelector, Assign); must not apply them."""
+"""Payload templates of JSONPath states (Parameters, ResultSelector, Assign, ...); must not know any state."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def render(
     Raises
     ------
     StatesError
-        A path finds nothing (``States.Runtime``: "The JSONPath '$.x' specified for the field 'key.$' could not
-        be found in the input '...'"), or an intrinsic fails.
+        A path finds nothing (``States.Runtime``: "The JSONPath '$.x' specified for the field 'key.$' could
+        not be found in the input '...'"), or an intrinsic fails.
     """
     if isinstance(template, dict):
         return {
@@ -46,7 +46,7 @@ def evaluate(
     *,
     field: str,
 ) -> Any:
-    """The value of one path or intrinsic, as a field that takes either reads it (``key.$``, ``ErrorPath``, ...).
+    """The value of one path or intrinsic, for fields that take either (``key.$``, ``ErrorPath``, ...).
 
     Raises
     ------
@@ -60,8 +60,8 @@ def evaluate(
             source = context if expression.startswith("$$") else data
             raise StatesError(
                 RUNTIME,
-                f"The JSONPath '{expression}' specified for the field '{field}' could not be found in the input "
-                f"'{compact(source)}'",
+                f"The JSONPath '{expression}' specified for the field '{field}' could not be found in the "
+                f"input '{compact(source)}'",
             ) from error
     if isinstance(expression, str) and expression.startswith("States."):
         return intrinsics.evaluate(expression, data, context, variables)

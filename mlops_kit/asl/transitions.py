@@ -1,4 +1,4 @@
-"""Whether every transition of a machine has a target and every state is reached; must not look into fields."""
+"""Whether every transition of a machine has a target and every state is reached; no other fields."""
 
 from __future__ import annotations
 
