@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from mlops_kit.local import clients, lambda_seam
+from mlops_kit.local import clients, corrections, lambda_seam
 from mlops_kit.local.clock import Clock
 from mlops_kit.local.durability import Saver
 from mlops_kit.local.lambda_runtime import LambdaRuntime
@@ -77,6 +77,8 @@ class House:
             settle=self.saver.settle,
         )
         self.services = _services(self.context)
+        self.ministack.states.engine = self.services.get("stepfunctions")  # type: ignore[assignment]
+        corrections.install(self._client, self._stack_changed)
         self.functions = LambdaRuntime(self.runner, folder.root / "lambda", url, self.plumbing.log)
         self._threads: ThreadPoolExecutor | None = None
         self.app: Router
@@ -114,6 +116,12 @@ class House:
             self._threads.shutdown(wait=False, cancel_futures=True)
         self.store.close()
         self.clock.close()
+
+    def _client(self, service: str, region: str) -> Any:
+        return clients.client(self._url, region, service)
+
+    def _stack_changed(self) -> None:
+        self.saver.touch(self.ministack.affected("cloudformation"))
 
     def health(self) -> dict[str, Any]:
         """Who answers here."""

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from mlops_kit.errors import KitError
+from mlops_kit.local.corrections.states import Adapter
 from mlops_kit.local.state_folder import StateFolder
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -31,6 +32,23 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "core.persistence": ("_state_format_version", "_json_default", "load_state", "PERSIST_STATE"),
     "core.responses": ("request_scope", "get_account_id", "get_region"),
     "services.eventbridge": ("_put_events",),
+    "services.cloudformation": ("_stacks", "_exports"),
+    "services.cloudformation.handlers": ("_capabilities_enforced", "_ACTION_HANDLERS"),
+    "services.cloudformation.changesets": ("_resolve_props_for_diff", "_diff_resources", "_find_change_set"),
+    "services.cloudformation.engine": (
+        "_evaluate_conditions",
+        "_resolve_refs",
+        "_intrinsic_references",
+        "_NO_VALUE",
+    ),
+    "services.cloudformation.stacks": ("_runs_on_worker_thread", "_resolve_stack_outputs", "_add_event"),
+    "services.cloudformation.provisioners": (
+        "_RESOURCE_HANDLERS",
+        "_REPLACING_PROPERTIES",
+        "_CONDITIONALLY_REPLACING_PROPERTIES",
+        "_STACK_TAG_PROPERTY",
+        "_physical_name",
+    ),
     "services.lambda_svc": (
         "_create_function",
         "_execute_function_dispatch",
@@ -88,10 +106,17 @@ class Ministack:
     ----------
     folder : StateFolder
         Where its state is.
+
+    Attributes
+    ----------
+    states : Adapter
+        Stands where ministack's Step Functions stood; wants our engine.
     """
 
     def __init__(self, folder: StateFolder) -> None:
         self._folder = folder
+        self.states = Adapter()
+        replace_module("stepfunctions", self.states.module)
         self._app = module("app")
         self._app._load_persisted_state = self._load
         self._app.save_all = lambda _: None  # we save, atomically and on disk
@@ -184,6 +209,12 @@ class Ministack:
 def module(name: str) -> Any:
     """A module of ministack, such as ``services.sqs``."""
     return importlib.import_module(f"ministack.{name}")
+
+
+def physical_name(stack: str, logical_id: str, longest: int) -> str:
+    """The generated name of a resource: the same on every update until the resource is replaced."""
+    provisioners = module("services.cloudformation.provisioners")
+    return str(provisioners._physical_name(stack, logical_id, max_len=longest))
 
 
 def replace_module(name: str, replacement: ModuleType) -> None:
