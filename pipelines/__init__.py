@@ -1,0 +1,1 @@
+"""Pipelines: pure definitions, one module a pipeline, each with ``build(settings, ...) -> Pipeline``."""

@@ -1,0 +1,1 @@
+"""Lambda handlers of pipelines: standard library and boto3."""

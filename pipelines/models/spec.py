@@ -1,0 +1,70 @@
+"""What differs from one model to the next, as a frozen value; no behaviour beyond replacing thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mlops_kit.artifacts import DataFile
+from mlops_kit.errors import UsageError
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model and how it is retrained.
+
+    Attributes
+    ----------
+    name : str
+        Short name; part of stack, endpoint and model package group.
+    description : str
+        One sentence.
+    data : DataFile
+        The raw data, bundled.
+    thresholds : mapping of str to float
+        ``wape``: absolute limit; ``worse_by``: how much worse than the champion's it may be.
+    train_months : int
+        Length of the training window before ``as_of``.
+    validation_days, test_days : int
+        Its last days: held out for the judgement, and before them for the training's own metrics.
+    hyperparameters : mapping of str to str
+        For the training script.
+    training_instance, processing_instance, serving_instance : str
+        SageMaker instance types.
+    """
+
+    name: str
+    description: str
+    data: DataFile
+    thresholds: Mapping[str, float]
+    train_months: int = 6
+    validation_days: int = 14
+    test_days: int = 14
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    training_instance: str = "ml.m5.large"
+    processing_instance: str = "ml.m5.large"
+    serving_instance: str = "ml.t2.medium"
+
+    def with_thresholds(self, thresholds: Mapping[str, float] | None) -> ModelSpec:
+        """The same model with some thresholds replaced.
+
+        Raises
+        ------
+        UsageError
+            A threshold is unknown, or no number of 0 or more.
+        """
+        for name, value in (thresholds or {}).items():
+            known = ", ".join(sorted(self.thresholds))
+            if name not in self.thresholds:
+                raise UsageError(
+                    f"Model {self.name!r} has no threshold {name!r}.", suggestion=f"use one of: {known}."
+                )
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                raise UsageError(
+                    f"Threshold {name!r} is {value!r}, which is no number of 0 or more.",
+                    suggestion="give a number such as 0.25.",
+                )
+        return replace(self, thresholds={**self.thresholds, **(thresholds or {})})
