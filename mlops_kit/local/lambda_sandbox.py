@@ -24,7 +24,6 @@ from mlops_kit.local.lambda_worker import Channel
 from mlops_kit.local.processes import Ended, ProcessSpec, Runner
 
 _INIT_LIMIT = 10.0  # seconds, "Lambda execution environment lifecycle": the init phase
-_SPARE_MEMORY = 64 << 20  # the limit counts what is reserved, AWS's counts what is resident
 _LARGEST_OUTPUT = 1 << 20  # bytes kept of what was delivered
 _EXIT_WAIT = 5.0
 
@@ -109,7 +108,7 @@ class Worker:
             argv=argv,
             cwd=plan.task,
             env=env,
-            memory_limit=(plan.function.memory << 20) + _SPARE_MEMORY,
+            memory_limit=plan.function.memory << 20,
             outlives_server=False,
             handles=(theirs.fileno(),),
         )

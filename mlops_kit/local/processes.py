@@ -45,7 +45,7 @@ class ProcessSpec:
     time_limit : float, optional
         Real seconds until SIGTERM, and SIGKILL 5 s later.
     memory_limit : int, optional
-        Bytes of private memory.
+        Bytes that it and its descendants may hold; SIGKILL to all when they hold more (Linux).
     on_output : callable, optional
         Takes new lines of standard output, and of standard error unless `on_error` is given. Must be quick.
     on_error : callable, optional
@@ -70,7 +70,7 @@ class ProcessSpec:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: by `exit_code` or by `signal`.
+    """How a process ended: by `exit_code` or by `signal`, and whether a limit was the cause.
 
     `lost`: the server's own stop ended it, or nobody knows how it ended. `seconds`: real time that it ran.
     """
@@ -81,6 +81,7 @@ class Ended:
     timed_out: bool
     lost: bool
     seconds: float = 0.0
+    out_of_memory: bool = False
 
 
 @dataclass
@@ -119,8 +120,8 @@ class _Watched:
             self.folder.kill_orphan()
             ended = Ended(self.id, None, None, timed_out=False, lost=True)
         else:
-            shutdown, seconds = end["shutdown"], end["seconds"]
-            ended = Ended(self.id, end["exit_code"], end["signal"], end["timed_out"], shutdown, seconds)
+            names = ("exit_code", "signal", "timed_out", "seconds", "out_of_memory")
+            ended = Ended(self.id, lost=end["shutdown"], **{name: end[name] for name in names})
         try:
             self.on_end(ended)
         except Exception:
@@ -236,9 +237,9 @@ class Runner:
         with self._guard:
             return list(self._watched)
 
-    def output(self, id: str) -> Path:
-        """The file that holds a process's standard output while it runs and until its `on_end` returned."""
-        return self._root / id / supervisor.STDOUT
+    def output(self, id: str, *, error: bool = False) -> Path:
+        """The file that holds a process's output (or error output) until its `on_end` returned."""
+        return self._root / id / (supervisor.STDERR if error else supervisor.STDOUT)
 
     def end_unclaimed(self) -> None:
         """Kill what a former server started and nobody recovered; call after every service has started."""

@@ -23,6 +23,7 @@ SPEC, PROCESS, STOP, END = "spec", "process.json", "stop", "end.json"
 STDOUT, STDERR = "stdout", "stderr"
 TIME_LIMIT_GRACE = 5.0  # seconds between SIGTERM and SIGKILL when the time limit is reached
 CANNOT_START = 127
+RESERVE = 4 << 30  # bytes that may be reserved beyond the memory limit: allocators map more than they use
 
 
 class Spec:
@@ -117,13 +118,13 @@ def redirect(spec: Spec, folder: str) -> None:
 
 
 def set_limits(memory: int) -> None:
-    """Bound private memory (not address space, which numerical libraries reserve freely); no core dumps."""
+    """Refuse one absurd allocation outright, which `Memory` would see too late; no core dumps."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory:
         kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-        resource.setrlimit(kind, (memory, memory))
+        resource.setrlimit(kind, (memory + RESERVE, memory + RESERVE))
 
 
 def adopt_orphans() -> None:
@@ -153,21 +154,84 @@ def end_the_rest(child: int) -> None:
     signal_group(child, _signal.SIGKILL)
     while True:
         reap(child)
-        ours = children()
+        ours = children(os.getpid())
         if not ours:
             return
-        for pid in ours:
+        for pid in ours:  # not reaped yet, so that no other process can have the number
             os.kill(pid, _signal.SIGKILL)
         time.sleep(0.002)
 
 
-def children() -> list[int]:
-    """Our living children, from /proc; empty where there is none, since nothing is adopted there."""
+def children(pid: int) -> list[int]:
+    """A process's children, zombies included, from /proc; empty where there is none."""
+    found: list[int] = []
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:  # noqa: PTH123
-            return [int(pid) for pid in file.read().split()]
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:  # noqa: PTH123
+                found += [int(child) for child in file.read().split()]
     except OSError:
-        return []
+        return found
+    return found
+
+
+class Memory:
+    """Looks at what a process and its descendants hold, as AWS counts it: resident, not reserved (Linux).
+
+    Looks four times a second while they work and every two seconds while they are idle.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        known = limit and os.path.exists("/proc/self/statm")  # noqa: PTH110
+        self.due = time.monotonic() if known else float("inf")
+        self._interval = 0.25
+        self._worked = -1
+
+    def exceeded(self, child: int) -> bool:
+        """Whether it is time to look, and the limit is passed."""
+        if time.monotonic() < self.due:
+            return False
+        pids = descendants(child)
+        held = worked = 0
+        for pid in pids:
+            resident, shared, ticks = usage(pid)
+            held += resident - shared
+            worked += ticks
+        self._interval = 0.25 if worked != self._worked else min(2.0, self._interval * 2)
+        self._worked = worked
+        self.due = time.monotonic() + self._interval
+        # Pages that forked processes still share count once, which is dearer to ask for.
+        return held > self.limit and sum(proportional(pid) for pid in pids) > self.limit
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it started, as far as they live."""
+    found = [pid]
+    for parent in found:
+        found += children(parent)
+    return found
+
+
+def usage(pid: int) -> tuple[int, int, int]:
+    """Bytes resident, bytes of them shared with files, clock ticks of work; zeros of one that is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
+            _, resident, shared = file.read().split()[:3]
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0, 0, 0
+    page = os.sysconf("SC_PAGESIZE")
+    return int(resident) * page, int(shared) * page, int(fields[11]) + int(fields[12])
+
+
+def proportional(pid: int) -> int:
+    """Private bytes resident, shared pages counted by their share; 0 of a process that is gone."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:  # noqa: PTH123
+            return sum(int(line.split()[1]) << 10 for line in file if line.startswith(b"Pss_Anon:"))
+    except OSError:
+        return 0
 
 
 class Supervision:
@@ -181,7 +245,8 @@ class Supervision:
             self.spec = Spec.load(file.read())
         self.child = 0
         self.kill_at = float("inf")
-        self.timed_out = self.shutdown = False
+        self.timed_out = self.shutdown = self.out_of_memory = False
+        self.memory = Memory(self.spec.memory_limit)
         self.wake, self._signals = os.pipe()
 
     def run(self) -> None:
@@ -216,7 +281,10 @@ class Supervision:
             if now >= limit:
                 self.timed_out, limit = True, float("inf")
                 self.terminate(TIME_LIMIT_GRACE)
-            until = min(limit, self.kill_at)
+            if self.memory.exceeded(self.child):
+                self.out_of_memory = True
+                signal_group(self.child, _signal.SIGKILL)
+            until = min(limit, self.kill_at, self.memory.due)
             self.sleep(None if until == float("inf") else max(0.0, until - time.monotonic()))
         return status
 
@@ -251,11 +319,15 @@ class Supervision:
         signalled = os.WIFSIGNALED(status)
         exit_code = b"null" if signalled else b"%d" % os.WEXITSTATUS(status)
         number = b"%d" % os.WTERMSIG(status) if signalled else b"null"
-        flags = tuple(b"true" if flag else b"false" for flag in (self.timed_out, self.shutdown))
-        why = b'{"exit_code": %s, "signal": %s, "timed_out": %s, "shutdown": %s' % (exit_code, number, *flags)
-        write_file(
-            f"{self.folder}/{END}", why + b', "ended": %.3f, "seconds": %.3f}' % (time.time(), seconds)
+        why = (
+            ("timed_out", self.timed_out),
+            ("shutdown", self.shutdown),
+            ("out_of_memory", self.out_of_memory),
         )
+        flags = "".join(f', "{name}": {str(value).lower()}' for name, value in why).encode()
+        when = b', "ended": %.3f, "seconds": %.3f}' % (time.time(), seconds)
+        how = b'{"exit_code": %s, "signal": %s' % (exit_code, number)
+        write_file(f"{self.folder}/{END}", how + flags + when)
 
 
 def _ascii(fields: tuple[int, int, str]) -> tuple[int, int, bytes]:

@@ -330,9 +330,18 @@ def test_calls_at_once_run_beside_each_other(aws_lambda: Lambda) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not bound memory")
 def test_memory_is_bounded(aws_lambda: Lambda) -> None:
-    one = function("def handler(e, c): return len(bytearray(600 << 20))", timeout=30.0)
-    assert aws_lambda.error(one)["errorType"] == "MemoryError"
-    assert aws_lambda.value(replace(one, memory=1024)) == 600 << 20
+    code = """
+        import time
+        def handler(event, context):
+            held = b"x" * (200 << 20)
+            time.sleep(1)
+            return len(held)
+    """
+    one = function(code, timeout=30.0)
+    error = aws_lambda.error(one)
+    assert error["errorType"] == "Runtime.ExitError"
+    assert error["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    assert aws_lambda.value(replace(one, memory=512)) == 200 << 20
 
 
 def test_a_worker_that_died_while_idle_is_replaced(aws_lambda: Lambda) -> None:

@@ -191,12 +191,28 @@ def test_a_gentle_process_may_finish_within_the_grace(runner: Runner, tmp_path: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not bound memory")
-def test_the_memory_limit_holds(runner: Runner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("held_by", ["itself", "its child"])
+def test_a_process_that_holds_too_much_memory_is_killed(runner: Runner, tmp_path: Path, held_by: str) -> None:
     watch = Watch()
-    one = spec(tmp_path, "b = bytearray(1 << 30)", memory_limit=256 << 20, on_output=watch.lines.extend)
-    runner.start(one, watch.on_end)
-    assert watch.end().exit_code == 1
-    assert watch.lines[-1] == "MemoryError"
+    fork = "import os, time; pid = os.fork()\nif pid: time.sleep(60)\n" if held_by == "its child" else ""
+    code = fork + "import time; held = b'x' * (200 << 20); time.sleep(60)"
+    runner.start(spec(tmp_path, code, memory_limit=128 << 20), watch.on_end)
+    ended = watch.end()
+    assert (ended.out_of_memory, ended.signal) == (True, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not bound memory")
+def test_memory_that_is_only_reserved_or_shared_does_not_count(runner: Runner, tmp_path: Path) -> None:
+    watch = Watch()
+    code = """
+        import mmap, os, time
+        reserved = mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        held = b"x" * (80 << 20)
+        children = [os.fork() for _ in range(1)]
+        time.sleep(1)
+    """
+    runner.start(spec(tmp_path, code, memory_limit=128 << 20), watch.on_end)
+    assert watch.end().exit_code == 0
 
 
 def test_a_dead_supervisor_is_a_lost_process_and_its_child_is_killed(runner: Runner, tmp_path: Path) -> None:
