@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mlops_kit.local.service import AwsError, Request
+from mlops_kit.local.service import AwsError, Handler, Request
 from mlops_kit.local.stepfunctions import names, paging, tokens
 from mlops_kit.local.stepfunctions.docs import LIMIT, loads
 from mlops_kit.local.stepfunctions.machine_calls import moment
@@ -34,7 +34,7 @@ class Activities:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._activities: dict[str, Activity] = {}
-        self.operations = {
+        self.operations: dict[str, Handler] = {
             "CreateActivity": self.create,
             "DescribeActivity": self.describe,
             "DeleteActivity": self.delete,

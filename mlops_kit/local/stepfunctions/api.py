@@ -1,4 +1,4 @@
-"""Step Functions of the embedded AWS: puts the parts together and offers its operations; decides nothing itself."""
+"""Step Functions of the embedded AWS: puts the parts together and offers its operations; decides nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distributed Map: a Map Run whose items are child executions; S3 is read in `reading.py` and written in `writing.py`."""
+"""Distributed Map: a Map Run whose items are child executions; `reading.py` and `writing.py` know S3."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from mlops_kit.local.stepfunctions.outcome import Outcome
 from mlops_kit.local.stepfunctions.writing import Child
 
 _LANES = 400  # child executions at a time, whatever MaxConcurrency allows (AWS: 10,000)
+_ENDED_BADLY = (FAILED, "TIMED_OUT", ABORTED)
+_AGAIN = "PENDING_REDRIVE"
 _THRESHOLD = "States.ExceedToleratedFailureThreshold"
 
 
@@ -44,7 +46,7 @@ class Run:
 
     def failed(self) -> int:
         """Number of items that did not succeed."""
-        return sum(child.status not in (SUCCEEDED, RUNNING) for child in self.children.values())
+        return sum(child.status in _ENDED_BADLY for child in self.children.values())
 
 
 async def map_(reader: Reader) -> Outcome:
@@ -130,7 +132,7 @@ async def _take_up(reader: Reader) -> Run:
     if frame.task.get("stage") == "read":
         return run
     run.inputs = await maps.stored_items(frame)
-    rows = await engine.blocking(engine.book.list, {"map_run": run.arn}, None, -1)
+    rows = await engine.blocking(engine.book.search, {"map_run": run.arn}, None, -1)
     for row in rows:
         index = int(row.extra["index"])
         run.children[index] = Child(
@@ -139,7 +141,11 @@ async def _take_up(reader: Reader) -> Run:
         )  # fmt: skip
     for index, frame_child in frame.children.items():
         run.children[index] = _from_frame(frame_child, run.inputs[index])
-    if frame.task.pop("redrive", False):
+    since = frame.task.get("redriven")
+    for child in run.children.values():
+        if since is not None and child.status != SUCCEEDED and (child.stopped or 0) <= since:
+            child.status = _AGAIN
+    if frame.task.pop("announce", False):
         frame.execution.record(
             frame, "MapRunRedriven", {"mapRunArn": run.arn, "redriveCount": frame.task["redrives"]}
         )
@@ -151,8 +157,8 @@ def _from_frame(frame: Frame, value: Any) -> Child:
     about = frame.task
     result = frame.result.text if frame.result else None
     return Child(
-        frame.ordinal, about["arn"], about["name"], frame.status, dumps(value), result, frame.error, frame.cause,
-        about["started"], about["stopped"],
+        frame.ordinal, about["arn"], about["name"], frame.status, dumps(value), result, frame.error,
+        frame.cause,        about["started"], about["stopped"],
     )  # fmt: skip
 
 
@@ -178,7 +184,7 @@ async def _work(run: Run) -> None:
 
 def _is_done(run: Run, index: int) -> bool:
     child = run.children.get(index)
-    return child is not None and child.status in (SUCCEEDED, FAILED, "TIMED_OUT", ABORTED)
+    return child is not None and child.status in (SUCCEEDED, *_ENDED_BADLY)
 
 
 def _judge(run: Run) -> None:
@@ -246,7 +252,7 @@ def _start(run: Run, index: int) -> Execution:
         arn=arn,
         name=name,
         machine_arn=machine,
-        machine_name=machine.split(":")[-1],
+        machine_name=machine.rsplit(":", maxsplit=1)[-1],
         role_arn=parent.role_arn,
         revision=parent.revision,
         kind="EXPRESS" if express else "STANDARD",
@@ -262,16 +268,18 @@ async def _again(run: Run, known: Child) -> Execution:
     """A child that was running when the server stopped, or that a redrive repeats."""
     engine = run.frame.execution.engine
     running = engine.executions.get(known.arn)
-    if running is not None:
+    if running is not None and running.ending is None:
         return running
+    if running is not None:
+        await lifecycle.ended(running)
     row = await engine.blocking(engine.book.find, known.arn)
     scope = run.reader.state.processor
     if row is None or scope is None:
         return _start(run, known.index)
     parent = run.frame.execution.birth
     birth = Birth(
-        row.id, row.arn, row.name, row.machine, row.machine.split(":")[-1], parent.role_arn, row.revision, row.kind,
-        Doc(text=row.input), row.started, {**row.extra, "map_run": run.arn}, parent.logging,
+        row.id, row.arn, row.name, row.machine, row.machine.rpartition(":")[2], parent.role_arn, row.revision,
+        row.kind,        Doc(text=row.input), row.started, {**row.extra, "map_run": run.arn}, parent.logging,
     )  # fmt: skip
     child = lifecycle.revive(engine, birth, scope, row)
     if row.status == RUNNING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_kit.local.stepfunctions.docs import EMPTY, Doc
 from mlops_kit.local.stepfunctions.frames import RUNNING, Frame
-from mlops_kit.local.stepfunctions.ledger import drop_frames
 from mlops_kit.local.stepfunctions.history import MAX_EVENTS, Event
+from mlops_kit.local.stepfunctions.ledger import drop_frames
 from mlops_kit.local.stepfunctions.program import Scope
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ class StateFailed(Exception):
 
     @property
     def fatal(self) -> bool:
-        """Whether no Retry and no Catch may have it ("States.Runtime ... will always cause the execution to fail")."""
+        """Whether no Retry and no Catch may have it: States.Runtime always fails the execution."""
         return self.error == "States.Runtime"
 
     @property

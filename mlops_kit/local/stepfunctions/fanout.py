@@ -1,4 +1,4 @@
-"""Parallel states and inline Map states: branches and items as frames below one frame; no single state's work."""
+"""Parallel and inline Map states: branches and items as frames below one frame; no single state's work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moves a frame from state to state: enter, work, leave, retry, catch; the work itself is in `states.py` and others."""
+"""Moves a frame from state to state: enter, work, leave, retry, catch; the work itself is elsewhere."""
 
 from __future__ import annotations
 

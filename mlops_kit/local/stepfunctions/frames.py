@@ -58,9 +58,9 @@ class Frame:
     """
 
     __slots__ = (
-        "cause", "children", "entered_at", "entered_id", "error", "execution", "id", "input", "item", "item_ref",
-        "ordinal", "own", "parent", "phase", "previous", "result", "retries", "retry_count", "scope", "state",
-        "status", "task", "until", "visible",
+        "cause", "children", "entered_at", "entered_id", "error", "execution", "id", "input", "item",
+        "item_ref", "ordinal", "own", "parent", "phase", "previous", "result", "retries", "retry_count",
+        "scope", "state", "status", "task", "until", "visible",
     )  # fmt: skip
 
     def __init__(
@@ -123,7 +123,7 @@ class Frame:
             "pr": self.previous,
             "st": self.status,
         }
-        if self.status == RUNNING or self.status == FAILED or self.status == ABORTED:
+        if self.status in (RUNNING, FAILED, ABORTED):
             row["i"] = self.input.text
         if self.own:
             row["v"] = self.own

@@ -1,4 +1,4 @@
-"""History events: how they are kept, and how GetExecutionHistory and CloudWatch Logs show them; no execution."""
+"""History events: how they are kept, and how GetExecutionHistory and CloudWatch Logs show them."""
 
 from __future__ import annotations
 

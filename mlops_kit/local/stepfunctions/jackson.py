@@ -29,7 +29,7 @@ def _words(problem: str, rest: str) -> str:
         return f"{_unexpected(rest)}: was expecting comma to separate Object entries"
     if token:
         return f"Unrecognized token '{token[0]}': {_EXPECTING}"
-    return f"{_unexpected(rest)}: expected a valid value (JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
+    return f"{_unexpected(rest)}: expected a valid value {_EXPECTING.partition('expecting ')[2]}"
 
 
 def _unexpected(rest: str) -> str:

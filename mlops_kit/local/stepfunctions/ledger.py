@@ -11,8 +11,8 @@ from mlops_kit.local.stepfunctions.docs import Doc, dumps
 from mlops_kit.local.stepfunctions.history import Event, decode, encode
 
 if TYPE_CHECKING:
-    from mlops_kit.local.store import Store
     from mlops_kit.local.stepfunctions.execution import Birth, Execution
+    from mlops_kit.local.store import Store
 
 Statement = tuple[str, Sequence[Any]]
 
@@ -25,7 +25,7 @@ SCHEMA = (
       redrives INTEGER NOT NULL DEFAULT 0, redriven REAL, events INTEGER NOT NULL DEFAULT 0,
       frames INTEGER NOT NULL DEFAULT 1, map_run TEXT, qualifier TEXT, extra TEXT NOT NULL DEFAULT '{}');
     CREATE INDEX sfn_executions_machine ON sfn_executions (machine, started DESC, id DESC);
-    CREATE INDEX sfn_executions_status ON sfn_executions (status) WHERE status IN ('RUNNING', 'PENDING_REDRIVE');
+    CREATE INDEX sfn_executions_running ON sfn_executions (status) WHERE status = 'RUNNING';
     CREATE INDEX sfn_executions_map_run ON sfn_executions (map_run, id) WHERE map_run IS NOT NULL;
     CREATE TABLE sfn_history (
       execution INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, events TEXT NOT NULL,
@@ -83,8 +83,8 @@ def insert(birth: Birth, machine: str) -> Statement:
     """The row of a new execution; ``machine`` is the key under which ListExecutions finds it."""
     extra = dict(birth.extra)
     return (
-        "INSERT INTO sfn_executions (id, arn, machine, name, kind, status, revision, started, input, map_run, "
-        "qualifier, extra) VALUES (?, ?, ?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO sfn_executions (id, arn, machine, name, kind, status, revision, started, input, "
+        "map_run, qualifier, extra) VALUES (?, ?, ?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?)",
         (
             birth.id, birth.arn, machine, birth.name, birth.kind, birth.revision, birth.started,
             birth.input.text, extra.pop("map_run", None), extra.pop("qualifier", None), dumps(extra),
@@ -173,9 +173,10 @@ class Ledger:
         sql = f"SELECT {_COLUMNS} FROM sfn_executions WHERE status = 'RUNNING' ORDER BY id"  # noqa: S608
         return [_row(row) for row in self._store.query(sql)]
 
-    def list(self, where: dict[str, Any], before: tuple[float, int] | None, limit: int) -> list[Row]:
+    def search(self, where: dict[str, Any], before: tuple[float, int] | None, limit: int) -> list[Row]:
         """Executions, newest first, that have these column values (None: is null; a tuple: any of)."""
-        clauses, params = [], []
+        clauses: list[str] = []
+        params: list[Any] = []
         for column, value in where.items():
             if value is None:
                 clauses.append(f"{column} IS NULL")

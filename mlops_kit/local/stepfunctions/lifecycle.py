@@ -1,4 +1,4 @@
-"""An execution's life: started, run, ended, stopped, timed out, redriven, and taken up again after a restart."""
+"""An execution's life: started, run, ended, stopped, timed out, redriven, taken up again after a restart."""
 
 from __future__ import annotations
 
@@ -221,6 +221,10 @@ def _reopen(frame: Frame, previous: int) -> None:
     if frame.phase == CHILDREN:
         for child in frame.children.values():
             _reopen(child, previous)
+        if frame.spec.distributed:
+            frame.task["redrives"] += 1
+            frame.task["redriven"] = frame.execution.redriven_at
+            frame.task["announce"] = True
     elif frame.spec.kind == "Fail":
         frame.phase = ENTER
     elif frame.phase != ENTER:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlops_kit.asl import definition as checks
-from mlops_kit.local.service import AwsError, Context, Request
+from mlops_kit.local.service import AwsError, Context, Handler, Request
 from mlops_kit.local.stepfunctions import names, paging
 from mlops_kit.local.stepfunctions.docs import loads
 from mlops_kit.local.stepfunctions.machines import Machine, Machines, Revision, new_revision_id
@@ -39,7 +39,7 @@ class MachineCalls:
         self._context = context
         self._machines = machines
         self._deleted = deleted
-        self.operations = {
+        self.operations: dict[str, Handler] = {
             "CreateStateMachine": self.create,
             "UpdateStateMachine": self.update,
             "DescribeStateMachine": self.describe,
@@ -93,7 +93,7 @@ class MachineCalls:
     def _same(self, machine: Machine, draft: Revision, kind: str) -> bool:
         """Whether a second CreateStateMachine says the same (roles and tags are not looked at)."""
         known = self._machines.revision(machine.revision)
-        pairs = (
+        pairs: tuple[tuple[Any, Any], ...] = (
             (loads(known.definition), loads(draft.definition)),
             (machine.type, kind),
             (known.logging, draft.logging),
@@ -112,7 +112,10 @@ class MachineCalls:
         if wanted is None:
             return {"level": "OFF", "includeExecutionData": False}
         level = wanted.get("level", "OFF")
-        answer = {"level": level, "includeExecutionData": bool(wanted.get("includeExecutionData", False))}
+        answer: dict[str, Any] = {
+            "level": level,
+            "includeExecutionData": wanted.get("includeExecutionData", False),
+        }
         destinations = wanted.get("destinations")
         if destinations is not None:
             answer["destinations"] = destinations
@@ -161,8 +164,8 @@ class MachineCalls:
             if current.revision_id:
                 answer["revisionId"] = current.revision_id
             if params.get("publish"):
-                words = params.get("versionDescription")
-                answer["stateMachineVersionArn"] = self._machines.publish(machine, now, words)[1].arn
+                about = params.get("versionDescription")
+                answer["stateMachineVersionArn"] = self._machines.publish(machine, now, about)[1].arn
             return answer
 
     def _changed(self, machine: Machine, params: Mapping[str, Any], now: float) -> Revision:

@@ -52,6 +52,7 @@ def selected(reader: Reader, item: Mapping[str, Any]) -> Any:
 def whole_number(reader: Reader, field: str) -> int | None:
     """MaxConcurrency, ToleratedFailureCount or MaxItems, from the value, an expression or a path."""
     spec = reader.state.spec
+    value: int | None
     if isinstance(spec.get(field), str):
         value = reader.jsonata(spec[field], field, expect="integer")
     elif f"{field}Path" in spec:

@@ -1,4 +1,4 @@
-"""What TestState takes instead of the world: mocked results, checked by the service's model, and context objects."""
+"""What TestState takes instead of the world: mocked results, checked by the model, and context objects."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlops_kit.local.service import ACCOUNT, AwsError
 
-# Step Functions API reference, CreateStateMachine, "name": brackets, wildcards, special and control characters.
+# CreateStateMachine, "name": no brackets, wildcards, special or control characters.
 _FORBIDDEN = re.compile(r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]""")
 _ARN = re.compile(r"arn:(aws[a-z-]*):states:([a-z0-9-]+):(\d{12}):([a-zA-Z]+):(.+)")
 _KINDS = {

@@ -146,8 +146,8 @@ def _lines(text: str, limit: int) -> list[Any]:
 def _table(text: str, config: Mapping[str, Any], limit: int) -> list[Any]:
     delimiters = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
     delimiter = delimiters.get(config.get("CSVDelimiter", "COMMA"), ",")
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)
-            or len(row) > 1]  # fmt: skip
+    found = csv.reader(io.StringIO(text), delimiter=delimiter)
+    rows = [row for row in found if len(row) > 1 or any(cell.strip() for cell in row)]
     if config.get("CSVHeaderLocation") == "GIVEN":
         headers = list(config.get("CSVHeaders", ()))
     else:
@@ -164,7 +164,7 @@ def _record(headers: list[str], row: list[str]) -> dict[str, str]:
 
 
 def _parquet(body: bytes, limit: int) -> list[Any]:
-    import pyarrow.parquet  # noqa: PLC0415
+    import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(io.BytesIO(body)).slice(0, limit)
     return [json.loads(json.dumps(row, default=str)) for row in table.to_pylist()]

@@ -1,4 +1,4 @@
-"""What the outside hears of an execution: EventBridge events and CloudWatch metrics; never fails an execution."""
+"""What the outside hears of an execution: EventBridge events and CloudWatch metrics; never fails one."""
 
 from __future__ import annotations
 

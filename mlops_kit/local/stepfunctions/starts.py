@@ -1,4 +1,4 @@
-"""StartExecution, StartSyncExecution, StopExecution and RedriveExecution: what sets executions in motion or ends them."""
+"""StartExecution, StartSyncExecution, StopExecution and RedriveExecution; shows nothing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
-
-from mlops_kit.local.service import AwsError, Request
+from mlops_kit.local.service import AwsError, Handler, Request
 from mlops_kit.local.stepfunctions import jackson, ledger, lifecycle, names
 from mlops_kit.local.stepfunctions.docs import LIMIT, Doc, loads
 from mlops_kit.local.stepfunctions.engine import Engine
@@ -28,7 +27,7 @@ class Starts:
         self._engine = engine
         self._machines = machines
         self._named = threading.Lock()
-        self.operations = {
+        self.operations: dict[str, Handler] = {
             "StartExecution": self.start,
             "StartSyncExecution": self.start_sync,
             "StopExecution": self.stop,
@@ -203,7 +202,7 @@ async def _resume(execution: Execution) -> None:
 
 
 def _unkept(birth: Birth) -> Birth:
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
     return replace(birth, extra={key: value for key, value in birth.extra.items() if key != "kept"})
 

@@ -1,4 +1,4 @@
-"""Task tokens that are out, and activities' queues of tasks; who waits for them is told, nothing is stored."""
+"""Task tokens that are out, and activities' queues of tasks; stores nothing."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlops_kit.asl import definition as checks
 from mlops_kit.asl.errors import StatesError
-from mlops_kit.local.service import AwsError, Request
+from mlops_kit.local.service import AwsError, Handler, Request
 from mlops_kit.local.stepfunctions import maps, mocks, names, states, tasks
 from mlops_kit.local.stepfunctions.dataflow import Reader
 from mlops_kit.local.stepfunctions.docs import Doc, dumps, loads
@@ -91,7 +91,7 @@ class Trials:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.operations = {"TestState": self.test}
+        self.operations: dict[str, Handler] = {"TestState": self.test}
 
     async def test(self, request: Request) -> dict[str, Any]:
         """TestState, with or without a mock."""
@@ -143,7 +143,7 @@ def _definition(params: Mapping[str, Any]) -> tuple[Scope, str]:
         spec = None
     if not isinstance(spec, dict):
         raise AwsError("InvalidDefinition", checks.refusal(checks.validate(params["definition"])) or "")
-    wanted = params.get("stateName")
+    wanted = str(params.get("stateName"))
     if "States" not in spec:
         spec, wanted = _alone(spec), _NAME
     refusal = checks.refusal(checks.validate(spec))
@@ -179,8 +179,8 @@ async def _attempt(reader: Traced, params: Mapping[str, Any], mock: mocks.Mock |
             reader.note("variables", {**reader.frame.visible, **outcome.assigned})
     except StatesError as error:
         cause = (
-            f"An error occurred while executing the state '{reader.state.name}' (entered at the event id #0). "
-            f"{error.cause or ''}"
+            f"An error occurred while executing the state '{reader.state.name}' (entered at the event id "
+            f"#0). {error.cause or ''}"
         )
         answer |= {"status": "FAILED", "error": error.error, "cause": cause}
     except StateFailed as failure:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mlops_kit.local.service import AwsError, Context, Request
+from mlops_kit.local.service import AwsError, Context, Handler, Request
 from mlops_kit.local.stepfunctions import names, paging
 from mlops_kit.local.stepfunctions.activities import Activities
 from mlops_kit.local.stepfunctions.machine_calls import moment
@@ -22,7 +22,7 @@ class VersionCalls:
         self._context = context
         self._machines = machines
         self._activities = activities
-        self.operations = {
+        self.operations: dict[str, Handler] = {
             "PublishStateMachineVersion": self.publish,
             "DeleteStateMachineVersion": self.delete_version,
             "ListStateMachineVersions": self.list_versions,
@@ -49,8 +49,8 @@ class VersionCalls:
                 if wanted != current:
                     raise AwsError(
                         "ConflictException",
-                        f"Failed to publish the State Machine version for revision {wanted}. The current State "
-                        f"Machine revision is {current}.",
+                        f"Failed to publish the State Machine version for revision {wanted}. "
+                        f"The current State Machine revision is {current}.",
                     )
             now = self._context.clock.now()
             version = self._machines.publish(machine, now, params.get("description"))[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlops_kit.local.service import AwsError, Request
+from mlops_kit.local.service import AwsError, Handler, Request
 from mlops_kit.local.stepfunctions import history, ledger, names, paging
 from mlops_kit.local.stepfunctions.engine import Engine
 from mlops_kit.local.stepfunctions.machine_calls import described, moment
@@ -18,7 +18,7 @@ class Views:
     def __init__(self, engine: Engine, machines: Machines) -> None:
         self._engine = engine
         self._machines = machines
-        self.operations = {
+        self.operations: dict[str, Handler] = {
             "DescribeExecution": self.describe,
             "DescribeStateMachineForExecution": self.machine,
             "ListExecutions": self.list,
@@ -76,7 +76,7 @@ class Views:
         """DescribeStateMachineForExecution: the revision that the execution runs."""
         row = self._row(request.params["executionArn"])
         revision = self._machines.revision(row.revision)
-        answer = {
+        return {
             "stateMachineArn": row.machine.split("/")[0],
             "name": names.machine_name(row.machine).split("/")[0],
             "updateDate": moment(revision.created),
@@ -84,7 +84,6 @@ class Views:
             "label": row.extra.get("label"),
             **described(revision),
         }
-        return answer
 
     def list(self, request: Request) -> dict[str, Any]:
         """ListExecutions of a machine, version, alias or Map Run, newest first."""
@@ -98,7 +97,7 @@ class Views:
         place = paging.position(params)
         most = paging.limit(params)
         before = (place[0], place[1]) if place else None
-        rows = self._engine.book.list(where, before, most + 1)
+        rows = self._engine.book.search(where, before, most + 1)
         token = paging.token(rows[most - 1].started, rows[most - 1].id) if len(rows) > most else None
         shown = [
             row for row in rows[:most] if redriven is None or bool(row.redrives) == (redriven == "REDRIVEN")
@@ -150,7 +149,7 @@ class Views:
         arn = request.params["mapRunArn"]
         body = self._run(arn)
         counts = self._counts(arn, body)
-        answer = {
+        return {
             "mapRunArn": arn,
             "executionArn": body["execution"],
             "status": body["status"],
@@ -164,7 +163,6 @@ class Views:
             "redriveCount": body["redrives"],
             "redriveDate": moment(body["redriven"]) if body.get("redriven") else None,
         }
-        return answer
 
     def _counts(self, arn: str, body: dict[str, Any]) -> dict[str, int]:
         found: dict[str, int] = {}

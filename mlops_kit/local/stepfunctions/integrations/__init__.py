@@ -1,4 +1,4 @@
-"""Service integrations of Task states: the door through which `tasks.py` calls; knows no frame and no event."""
+"""Service integrations of Task states: the door through which `tasks.py` calls; knows no frame."""
 
 from __future__ import annotations
 

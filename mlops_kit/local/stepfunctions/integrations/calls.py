@@ -122,7 +122,7 @@ def _check_host(target: Target, params: Mapping[str, Any]) -> None:
 
 
 def _request(context: Context, target: Target, service: str, operation: str, params: dict[str, Any]) -> Any:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         return context.client(service)._make_api_call(operation, params)

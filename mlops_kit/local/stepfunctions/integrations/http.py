@@ -1,4 +1,4 @@
-"""apigateway:invoke and http:invoke: HTTP requests as tasks; only to hosts that the embedded AWS serves or names."""
+"""apigateway:invoke and http:invoke: HTTP requests as tasks; knows no AWS service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = 60  # http:invoke gives up after that ("Call HTTPS APIs in Step Funct
 
 def invoke(call: Call) -> Reply:
     """Make the request and give headers, body and status on."""
-    import urllib3  # noqa: PLC0415
+    import urllib3
 
     arguments = call.arguments
     url = _url(call, arguments)

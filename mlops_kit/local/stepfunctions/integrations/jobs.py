@@ -108,7 +108,7 @@ JOBS: Mapping[tuple[str, str], Job] = {
     ("ecs", "runTask"): Job(
         identify=lambda arguments, answer: {
             "Cluster": arguments.get("Cluster", "default"),
-            "Tasks": [answer["Tasks"][0]["TaskArn"]],  # type: ignore[dict-item]
+            "Tasks": [answer["Tasks"][0]["TaskArn"]],
         },
         describe="describeTasks",
         status=lambda shown: _ecs_status(shown["Tasks"][0]),

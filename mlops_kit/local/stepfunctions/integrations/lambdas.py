@@ -25,7 +25,7 @@ def invoke_function(call: Call) -> Reply:
 def invoke(call: Call) -> Reply:
     """lambda:invoke: the answer holds the parsed payload, version and status."""
     arguments = dict(call.arguments)
-    if "Payload" in arguments:
+    if arguments.get("Payload") is not None:
         arguments["Payload"] = _event(arguments["Payload"])
     answer = send(call.context, _LAMBDA, arguments)
     text = _payload(answer)

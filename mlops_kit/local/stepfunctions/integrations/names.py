@@ -1,4 +1,4 @@
-"""Names of services, operations and errors, as Step Functions and AWS's Java SDKs spell them; calls nothing."""
+"""Names of services, operations and errors, as Step Functions and the Java SDKs spell them; calls nothing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ _IDENTIFIERS = {
     "cloudwatchlogs": "logs", "cognitoidentity": "cognito-identity", "cognitoidentityprovider": "cognito-idp",
     "costandusagereport": "cur", "costexplorer": "ce", "databasemigration": "dms", "directory": "ds",
     "elasticloadbalancing": "elb", "elasticloadbalancingv2": "elbv2", "elasticsearch": "es",
-    "eventbridge": "events", "configservice": "config", "iotdataplane": "iot-data", "lexruntime": "lex-runtime",
+    "eventbridge": "events", "configservice": "config", "iotdataplane": "iot-data",
+    "lexruntime": "lex-runtime",
     "marketplacemetering": "meteringmarketplace", "sfn": "stepfunctions", "ecrpublic": "ecr-public",
     "resourcegroupstaggingapi": "resourcegroupstaggingapi", "transcribe": "transcribe", "ses": "ses",
 }  # fmt: skip
@@ -66,7 +67,7 @@ _IDENTIFIERS = {
 
 @functools.cache
 def _services() -> dict[str, str]:
-    from botocore.loaders import Loader  # noqa: PLC0415
+    from botocore.loaders import Loader
 
     known = {name.replace("-", ""): name for name in Loader().list_available_services("service-2")}
     return known | _IDENTIFIERS

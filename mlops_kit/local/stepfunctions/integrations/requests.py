@@ -8,7 +8,8 @@ from typing import Any
 from mlops_kit.local.stepfunctions.docs import Doc, dumps
 from mlops_kit.local.stepfunctions.failures import StateFailed
 from mlops_kit.local.stepfunctions.integrations import names
-from mlops_kit.local.stepfunctions.integrations.calls import Answer, Call, send as send_call
+from mlops_kit.local.stepfunctions.integrations.calls import Answer, Call
+from mlops_kit.local.stepfunctions.integrations.calls import send as send_call
 from mlops_kit.local.stepfunctions.integrations.target import Reply
 
 _MESSAGES = {("sns", "publish"): "Message", ("sqs", "sendMessage"): "MessageBody"}
@@ -32,7 +33,7 @@ def prepared(call: Call) -> dict[str, Any]:
 
 
 def _entry(entry: Any, call: Call) -> Any:
-    """An event's Detail as text; the execution is among its resources ("Call EventBridge with Step Functions")."""
+    """An event's Detail as text; Step Functions adds the execution to its resources."""
     if not isinstance(entry, dict):
         return entry
     detail = entry.get("Detail")
