@@ -1,7 +1,8 @@
 """Who may speak to the port, and how much: an ASGI layer before everything; must not know services.
 
 A web page in the user's browser can send requests to a loopback port. So a request that names another
-host (DNS rebinding) or comes from any web origin is refused before anything reads it.
+host (DNS rebinding) or comes from any web page is refused before anything reads it. A page's plain GET has
+no Origin, but browsers send Sec-Fetch-Site to loopback; what a person types into the address bar has "none".
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Guard:
             return (
                 403,
                 "AccessDenied",
-                "The embedded AWS does not answer web pages (the request has an Origin).",
+                "The embedded AWS does not answer web pages (Origin or Sec-Fetch-Site).",
             )
         path = unquote(scope["path"])
         if _ADMIN.match(path) and path != "/_mlops_kit/health":

@@ -20,7 +20,7 @@ from mlops_kit.local import clients, corrections, lambda_seam
 from mlops_kit.local.clock import Clock
 from mlops_kit.local.durability import Saver
 from mlops_kit.local.lambda_runtime import LambdaRuntime
-from mlops_kit.local.ministack import Ministack
+from mlops_kit.local.ministack import Ministack, after_import
 from mlops_kit.local.plumbing import Plumbing
 from mlops_kit.local.processes import Runner
 from mlops_kit.local.routes import Router
@@ -78,7 +78,7 @@ class House:
         )
         self.services = _services(self.context)
         self.ministack.states.engine = self.services.get("stepfunctions")  # type: ignore[assignment]
-        corrections.install(self._client, self._stack_changed)
+        corrections.install(self._client, self._changed)
         self.functions = LambdaRuntime(self.runner, folder.root / "lambda", url, self.plumbing.log)
         self._threads: ThreadPoolExecutor | None = None
         self.app: Router
@@ -89,7 +89,7 @@ class House:
         self.saver.attach(loop)
         self.plumbing.attach(loop)
         self.functions.start()
-        lambda_seam.install(self.functions)
+        after_import("services.lambda_svc", lambda: lambda_seam.install(self.functions))
         self.app = Router(self.services, self.ministack, self.saver, threads)
 
     async def start(self) -> None:
@@ -108,7 +108,7 @@ class House:
 
     async def close(self) -> None:
         """Save everything and let go; the port answers no more."""
-        self.saver.touch(self.ministack.affected("cloudformation"))
+        self._changed("cloudformation")  # which is to say, every service
         await self.saver.save()
         self._folder.keep_clock_offset(self.clock.offset)
         clients.forget(self._url)
@@ -120,8 +120,8 @@ class House:
     def _client(self, service: str, region: str) -> Any:
         return clients.client(self._url, region, service)
 
-    def _stack_changed(self) -> None:
-        self.saver.touch(self.ministack.affected("cloudformation"))
+    def _changed(self, service: str) -> None:
+        self.saver.touch(self.ministack.affected(service))
 
     def health(self) -> dict[str, Any]:
         """Who answers here."""

@@ -6,15 +6,20 @@ test looks each of them up, so that a new release breaks one test and not the ho
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import functools
 import importlib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from mlops_kit.errors import KitError
+from mlops_kit.local import imports
 from mlops_kit.local.corrections.states import Adapter
 from mlops_kit.local.state_folder import StateFolder
 
@@ -65,6 +70,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "services.s3": ("_buckets",),
 }
 
+_ATTEMPTS = 5
 _READS = re.compile(r"(Get|List|Describe|Head|BatchGet|Query|Scan|Filter|Select|Lookup|Preview|Validate)")
 # What a call to one service may change in others, because it delivers to them or runs code.
 _EFFECTS: Mapping[str, tuple[str, ...]] = {
@@ -118,6 +124,7 @@ class Ministack:
         self.states = Adapter()
         replace_module("stepfunctions", self.states.module)
         self._app = module("app")
+        self._saved = self._read_saved()
         self._app._load_persisted_state = self._load
         self._app.save_all = lambda _: None  # we save, atomically and on disk
 
@@ -146,17 +153,13 @@ class Ministack:
 
     def snapshot(self, names: Iterable[str]) -> dict[str, bytes]:
         """The state of services as the bytes of their files; call on the loop."""
-        persistence = module("core.persistence")
         wanted = {self._module_name(name) for name in names}
         files = {}
-        for key, get_state in self._states().items():
-            if self._app._state_map[key] not in wanted and key not in wanted:
-                continue
-            state = get_state()
-            if state is not None:
-                wrapped = {"__ministack_format__": persistence._state_format_version(key), "payload": state}
-                files[key] = json.dumps(wrapped, default=persistence._json_default).encode()
-        return files
+        with _sharing():
+            for key, get_state in self._states().items():
+                if self._app._state_map[key] in wanted or key in wanted:
+                    files[key] = _encode(key, get_state)
+        return {key: data for key, data in files.items() if data}
 
     async def call(self, service: str, target: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Call a JSON service in process, on the loop.
@@ -190,25 +193,91 @@ class Ministack:
         registry = self._app.SERVICE_REGISTRY
         return str(registry[service]["module"]) if service in registry else service
 
+    def _read_saved(self) -> dict[str, Any]:
+        """What every service had saved; what is unreadable is refused, as the next save would lose it."""
+        saved = {}
+        for key in self._app._state_map:
+            if (self._folder.ministack / f"{key}.json").exists():
+                saved[key] = module("core.persistence").load_state(key)
+                if saved[key] is None:
+                    raise KitError(
+                        f"The saved state {self._folder.ministack / key}.json is unreadable for this version.",
+                        suggestion="upgrade mlops_kit, or move the file away (what it holds is then gone).",
+                    )
+        return saved
+
     def _load(self) -> None:
-        """Restore every service; refuse what cannot be read, because the next save would lose it."""
-        persistence = module("core.persistence")
-        for key, module_name in self._app._state_map.items():
-            path = self._folder.ministack / f"{key}.json"
-            if not path.exists():
-                continue
-            state = persistence.load_state(key)
-            if state is None:
-                raise KitError(
-                    f"The saved state {path} cannot be read by this version.",
-                    suggestion="upgrade mlops_kit, or move the file away (what it holds is then gone).",
-                )
-            self._app._get_module(module_name).load_persisted_state(state)
+        for key, state in self._saved.items():
+            restore = functools.partial(_restore, self._app._state_map[key], state)
+            if key == "cloudformation":  # loads every other service: a second that a start can do without
+                after_import("services.cloudformation", restore)
+            else:
+                restore()
+        self._saved.clear()
+
+
+def _restore(module_name: str, state: Any) -> None:
+    module(f"services.{module_name}").load_persisted_state(state)
+
+
+def _encode(key: str, get_state: Callable[[], Any]) -> bytes:
+    """A service's file; empty for one that has nothing to save."""
+    persistence = module("core.persistence")
+    for attempt in range(_ATTEMPTS):
+        try:
+            state = get_state()
+            wrapped = {"__ministack_format__": persistence._state_format_version(key), "payload": state}
+            return b"" if state is None else json.dumps(wrapped, default=persistence._json_default).encode()
+        except RuntimeError:  # a thread of the service put something in while we looked
+            if attempt == _ATTEMPTS - 1:
+                raise
+    return b""
+
+
+class _SharingCopy:
+    """Stands for the module ``copy`` in ministack's modules: `deepcopy` shares, in the thread that says so.
+
+    Their `get_state` copies all that a service holds, which takes longer than to encode it; what is encoded
+    at once, in the loop's own turn, needs no copy.
+    """
+
+    def __init__(self) -> None:
+        self.thread = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(copy, name)
+
+    def deepcopy(self, value: Any, memo: Any = None) -> Any:
+        """The value itself while this thread shares, else a copy."""
+        return value if threading.get_ident() == self.thread else copy.deepcopy(value, memo)
+
+
+_COPY = _SharingCopy()
+# Those that may hold much, and whose get_state changes nothing in what it copies (a contract test looks).
+SHARING = ("dynamodb", "cloudwatch_logs", "cloudwatch", "sqs", "sns", "eventbridge", "iam", "cloudformation")
+
+
+@contextlib.contextmanager
+def _sharing() -> Iterator[None]:
+    for name in SHARING:
+        loaded = sys.modules.get(f"ministack.services.{name}")
+        if loaded is not None and getattr(loaded, "copy", None) is copy:
+            loaded.copy = _COPY  # type: ignore[attr-defined]
+    _COPY.thread = threading.get_ident()
+    try:
+        yield
+    finally:
+        _COPY.thread = 0
 
 
 def module(name: str) -> Any:
     """A module of ministack, such as ``services.sqs``."""
     return importlib.import_module(f"ministack.{name}")
+
+
+def after_import(name: str, hook: Callable[[], None]) -> None:
+    """Call ``hook`` as soon as ministack has loaded its module ``name``, which it does at first use."""
+    imports.after_import(f"ministack.{name}", hook)
 
 
 def physical_name(stack: str, logical_id: str, longest: int) -> str:

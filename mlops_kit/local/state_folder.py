@@ -82,6 +82,7 @@ class StateFolder:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise self._held() from None
+            (self.root / "owner.json").unlink(missing_ok=True)  # of one that was killed
             self._check_version()
             yield
             (self.root / "owner.json").unlink(missing_ok=True)

@@ -6,16 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 
-def install(client: Callable[[str, str], Any], changed: Callable[[], None]) -> None:
-    """Put all corrections in; ministack is imported, and no request has been served.
+def install(client: Callable[[str, str], Any], changed: Callable[[str], None]) -> None:
+    """Put all corrections in, each as soon as ministack loads the module that it is about.
 
     Parameters
     ----------
     client : callable
         ``client(service, region)``: a botocore client of our port.
     changed : callable
-        To be told when a stack has changed resources after its request was answered.
+        ``changed(service)``, to be called when a service has changed outside of any request.
     """
+    from mlops_kit.local.corrections import background
+    from mlops_kit.local.ministack import after_import
+
+    for name in background.PLACES:
+        after_import(name, lambda name=name: background.install(name, changed))  # type: ignore[misc]
+    after_import("services.cloudformation", lambda: _correct_stacks(client, changed))
+
+
+def _correct_stacks(client: Callable[[str, str], Any], changed: Callable[[str], None]) -> None:
     from mlops_kit.local import cloudformation
     from mlops_kit.local.corrections import changesets, resources, stacks
     from mlops_kit.local.ministack import module, physical_name
@@ -25,5 +34,5 @@ def install(client: Callable[[str, str], Any], changed: Callable[[], None]) -> N
     table = resources.table()
     table.update(cloudformation.handlers(calls))
     resources.install(table, calls)
-    stacks.install(changed)
+    stacks.install(lambda: changed("cloudformation"))
     changesets.install()
