@@ -49,8 +49,9 @@ class SageMaker(Service):
         self._jobs = [Jobs(context, kind, lock, self._workers) for kind in kinds]
         tables = [models.models, models.configs, registry.groups, registry.packages, self._endpoints.table]
         tags = Tags([*tables, *(jobs.table for jobs in self._jobs)], lock)
-        for part in (registry, models, self._endpoints, tags, *self._jobs):
-            self.operations |= part.operations()
+        parts = [part.operations() for part in (registry, models, self._endpoints, tags)]
+        for operations in [*parts, *(jobs.operations() for jobs in self._jobs)]:
+            self.operations |= operations
 
     def start(self) -> None:
         """Take up jobs and endpoints of a former server."""

@@ -36,17 +36,17 @@ def unpack(archive: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive, "r:*") as tar:
-            tar.extractall(folder, members=_bounded(tar), filter="data")
+            tar.extractall(folder, members=_bounded(tar, archive.name), filter="data")
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ArchiveError(f"{archive.name} cannot be unpacked: {error}") from error
 
 
-def _bounded(tar: tarfile.TarFile) -> list[tarfile.TarInfo]:
+def _bounded(tar: tarfile.TarFile, archive: str) -> list[tarfile.TarInfo]:
     members = []
     total = 0
     for member in tar:
         members.append(member)
         total += member.size
         if total > MOST_BYTES or len(members) > _MOST_MEMBERS:
-            raise ArchiveError(f"{tar.name} unpacks to more than {MOST_BYTES} bytes or {_MOST_MEMBERS} files")
+            raise ArchiveError(f"{archive} unpacks to more than {MOST_BYTES} bytes or {_MOST_MEMBERS} files")
     return members

@@ -1,7 +1,7 @@
 """Batch transform of one job's files with its model; a process of its own, started by the job.
 
-Run as ``python -m mlops_kit.local.sagemaker.batch PROGRAM CODE MODEL_DIR PLAN``. Must not touch S3: the job has
-downloaded the input and uploads the output.
+Run as ``python -m mlops_kit.local.sagemaker.batch PROGRAM CODE MODEL_DIR PLAN``. Must not touch S3: the job
+has downloaded the input and uploads the output.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def _batches(records: list[bytes], plan: Plan) -> Iterator[bytes]:
     for record in records:
         if plan.largest and len(record) > plan.largest:
             raise TransformError(
-                f"ClientError: A record of {len(record)} bytes is larger than MaxPayloadInMB allows ({plan.largest})."
+                f"ClientError: A record of {len(record)} bytes is larger than MaxPayloadInMB allows "
+                f"({plan.largest})."
             )
         full = plan.largest and len(batch) + len(record) > plan.largest
         if batch and (full or plan.strategy == "SingleRecord"):

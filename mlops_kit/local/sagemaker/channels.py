@@ -25,7 +25,8 @@ def check(channel: dict[str, Any]) -> None:
         raise refusal(f"The channel {name!r}: {source['S3Uri']!r} is no S3 URI; begin it with s3://.")
     if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
         raise refusal(
-            f"The channel {name!r}: the embedded AWS reads S3Prefix and ManifestFile, no {source['S3DataType']}."
+            f"The channel {name!r}: the embedded AWS reads S3Prefix and ManifestFile, "
+            f"no {source['S3DataType']}."
         )
     if channel.get("InputMode") == "Pipe":
         raise refusal(
@@ -37,9 +38,9 @@ def no_objects(uri: str, region: str, role: str) -> str:
     """AWS's words for a channel without data."""
     bucket = Location.of(uri).bucket
     return (
-        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket exists in '
-        f"the selected region ({region}), that objects exist under that S3 prefix, and that the role "
-        f'"{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
+        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket '
+        f"exists in the selected region ({region}), that objects exist under that S3 prefix, and that the "
+        f'role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
     )
 
 

@@ -1,4 +1,4 @@
-"""Endpoints: created, updated with a way back, weighted, deleted, taken up again; must not run a process itself."""
+"""Endpoints: created, updated with a way back, weighted, deleted, taken up again; must not run a process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BROKEN = (
 )
 
 Deployment = dict[str, Any]
-"""``Id``, ``Config`` (its name) and ``Variants``: each as its configuration has it, with its ``Container``."""
+"""``Id``, ``Config`` (its name), ``Variants``: each as its configuration has it, with its ``Container``."""
 
 
 class Endpoints:
@@ -95,7 +95,7 @@ class Endpoints:
 
     def describe(self, request: Request) -> dict[str, Any]:
         """DescribeEndpoint."""
-        return self._find(request)["View"]
+        return dict(self._find(request)["View"])
 
     def summaries(self, request: Request) -> dict[str, Any]:
         """ListEndpoints."""
@@ -103,7 +103,7 @@ class Endpoints:
         return listing.page(_LISTING, views, request.params)
 
     def update(self, request: Request) -> dict[str, Any]:
-        """UpdateEndpoint: the old configuration serves until the new one does, and goes on when that fails."""
+        """UpdateEndpoint: the old configuration serves until the new one does, and on when that fails."""
         params = request.params
         _check_deployment(params.get("DeploymentConfig", {}))
         if params.get("RetainAllVariantProperties"):
@@ -113,10 +113,6 @@ class Endpoints:
         with self._lock:
             record = self._settled(request)
             pending = self._deployment(request.region, params["EndpointConfigName"])
-            if record["View"]["EndpointConfigName"] == pending["Config"] and "Current" in record:
-                raise refusal(
-                    f'Cannot update endpoint "{record["View"]["EndpointArn"]}" to the configuration that it has.'
-                )
             record["Pending"] = pending
             record["View"].pop("FailureReason", None)
             record["View"]["PendingDeploymentSummary"] = {
@@ -305,8 +301,8 @@ def _check_deployment(config: dict[str, Any]) -> None:
         or config.get("AutoRollbackConfiguration", {}).get("Alarms")
     ):
         raise refusal(
-            "The embedded AWS moves all traffic at once and knows no alarms to roll back on yet: use the traffic "
-            "routing type ALL_AT_ONCE without AutoRollbackConfiguration."
+            "The embedded AWS moves all traffic at once and knows no alarms to roll back on yet: use the "
+            "traffic routing type ALL_AT_ONCE without AutoRollbackConfiguration."
         )
 
 

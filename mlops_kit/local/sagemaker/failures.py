@@ -34,7 +34,7 @@ def last_error(output: Path) -> str:
 
 
 def script_failure(ended: Ended, output: Path, command: Sequence[str]) -> str:
-    """What the training toolkit writes about a script that failed, with the error that the script printed last.
+    """What the training toolkit writes about a script that failed, with the error that it printed last.
 
     The scikit-learn image leaves ``ErrorMessage`` empty; here it names the cause.
     """

@@ -1,8 +1,9 @@
 """The script-mode inference contract of the scikit-learn image; runs in the serving process only.
 
-A user's module defines ``model_fn(model_dir)``, and, where the defaults do not do, ``input_fn(data, content_type)``,
-``predict_fn(data, model)``, ``output_fn(prediction, accept)``, or one ``transform_fn(model, data, content_type,
-accept)`` in their place. Source: sagemaker-scikit-learn-container, ``serving.py``, and the toolkit under it.
+A user's module defines ``model_fn(model_dir)``, and, where the defaults do not do, ``input_fn(data,
+content_type)``, ``predict_fn(data, model)``, ``output_fn(prediction, accept)``, or one ``transform_fn(model,
+data, content_type, accept)`` in their place. Source: sagemaker-scikit-learn-container, ``serving.py``, and
+the toolkit under it.
 Must not import anything heavy before the user's module does.
 """
 
@@ -68,8 +69,8 @@ class Handler:
         load = getattr(module, "model_fn", None)
         if load is None:
             raise ContractError(
-                f"{module.__name__} has no model_fn. Please provide a model_fn implementation: model_fn(model_dir) "
-                "loads the model and returns it."
+                f"{module.__name__} has no model_fn. Please provide a model_fn implementation: "
+                "model_fn(model_dir) loads the model and returns it."
             )
         if own["transform"] and (own["input"] or own["predict"] or own["output"]):
             raise ContractError(
@@ -98,8 +99,8 @@ class Handler:
         sys.path.insert(0, code)
         if not Path(code, program).is_file():
             raise ContractError(
-                f"There is no {program} in {code}. Ship it in the model archive's code/ folder, or name the source "
-                "in SAGEMAKER_SUBMIT_DIRECTORY and the file in SAGEMAKER_PROGRAM."
+                f"There is no {program} in {code}. Ship it in the model archive's code/ folder, or name the "
+                "source in SAGEMAKER_SUBMIT_DIRECTORY and the file in SAGEMAKER_PROGRAM."
             )
         module = importlib.import_module(program.removesuffix(".py").replace("/", "."))
         return cls(module, model_dir)

@@ -35,8 +35,8 @@ def check_quota(instance_type: str | None, usage: str, running: int, wanted: int
     if running + wanted > limit:
         raise AwsError(
             "ResourceLimitExceeded",
-            f"The account-level service limit '{instance_type} for {usage} usage' is {limit} Instances, with current "
-            f"utilization of {running} Instances and a request delta of {wanted} Instances. Please use AWS Service "
-            "Quotas to request an increase for this quota. If AWS Service Quotas is not available, contact AWS "
-            "support to request an increase for this quota.",
+            f"The account-level service limit '{instance_type} for {usage} usage' is {limit} Instances, with "
+            f"current utilization of {running} Instances and a request delta of {wanted} Instances. Please "
+            "use AWS Service Quotas to request an increase for this quota. If AWS Service Quotas is not "
+            "available, contact AWS support to request an increase for this quota.",
         )

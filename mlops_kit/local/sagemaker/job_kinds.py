@@ -117,7 +117,7 @@ class JobKind(Protocol):
         """Download and lay out; raises `JobFailed`."""
 
     def step(self, view: dict[str, Any], step: str, now: datetime) -> None:
-        """Note a step (Starting, Downloading, Running, Uploading, Stopping or an end) in the Describe answer."""
+        """Note a step (Starting, Downloading, Running, Uploading, Stopping, an end) in the answer."""
 
     def collect(self, job: Job, transfer: Transfer) -> dict[str, Any]:
         """Upload results; returns further members of the Describe answer; raises `JobFailed`."""

@@ -27,10 +27,12 @@ from mlops_kit.local.sagemaker.transfer import Transfer
 from mlops_kit.local.service import AwsError, Context, Handler, Request
 
 LOST = (
-    "InternalServerError: The embedded AWS was stopped or killed while this job ran, and its process is gone. "
-    "Please try again."
+    "InternalServerError: The embedded AWS was stopped or killed while this job ran, and its process is "
+    "gone. Please try again."
 )
-_BROKEN = "InternalServerError: We encountered an internal error. Please try again. Details are in the server's log."
+_BROKEN = (
+    "InternalServerError: We encountered an internal error. Please try again. The server's log has details."
+)
 _log = logging.getLogger(__name__)
 
 
@@ -166,7 +168,7 @@ class Jobs:
             self._finish(self._get(region, name), "Failed", {"FailureReason": _BROKEN})
 
     def _launch(self, record: Record, spec: Callable[[Record], ProcessSpec]) -> None:
-        """Start the process unless the job was stopped meanwhile; noted first, so that it never starts twice."""
+        """Start the process unless the job was stopped meanwhile; noted first, so never started twice."""
         with self._lock:
             record = self._get(record["Region"], record["Name"])
             if record["View"][self._status] == "Stopping":

@@ -81,7 +81,8 @@ def _matches(listing: Listing, view: dict[str, Any], params: dict[str, Any]) -> 
 
 
 def _key(listing: Listing, sort_by: str | None) -> Callable[[dict[str, Any]], Any]:
-    member = {"Name": listing.name, "Status": listing.status, None: "CreationTime"}.get(sort_by, sort_by)
+    names = {"Name": listing.name, "Status": listing.status}
+    member = names.get(sort_by, sort_by) if sort_by else "CreationTime"
     return lambda view: (
         view.get(member, view["CreationTime"]),
         view["CreationTime"],

@@ -1,8 +1,8 @@
 """/opt/ml of a container, laid into a job's own folder; must not touch the file system.
 
 A container sees ``/opt/ml``; a process of this machine cannot have that path for itself without being root.
-So every text that reaches a process (entry point, arguments, environment, hyperparameters) has the paths under
-``/opt/ml`` rewritten to the job's folder, which ``SAGEMAKER_BASE_DIR`` names too.
+So every text that reaches a process (entry point, arguments, environment, hyperparameters) has the paths
+under ``/opt/ml`` rewritten to the job's folder, which ``SAGEMAKER_BASE_DIR`` names too.
 """
 
 from __future__ import annotations

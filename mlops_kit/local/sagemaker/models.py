@@ -67,7 +67,7 @@ class Models:
         container = self._container(params, region)
         if data := _data_url(container):
             self._require_data(data)
-        view = {
+        view: dict[str, Any] = {
             "ModelName": params["ModelName"],
             "PrimaryContainer": {**container, "Mode": container.get("Mode", "SingleModel")},
             **{name: params[name] for name in ("ExecutionRoleArn", "VpcConfig") if name in params},
@@ -115,7 +115,7 @@ class Models:
 
     def describe_config(self, request: Request) -> dict[str, Any]:
         """DescribeEndpointConfig."""
-        return self.config(request.region, request.params["EndpointConfigName"])["View"]
+        return dict(self.config(request.region, request.params["EndpointConfigName"])["View"])
 
     def delete_config(self, request: Request) -> dict[str, Any]:
         """DeleteEndpointConfig: an endpoint that serves it goes on."""

@@ -6,6 +6,7 @@ Run as ``python -m mlops_kit.local.sagemaker.pip install -r requirements.txt``.
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from mlops_kit.local.sagemaker.requirements import RequirementsError, check
@@ -16,11 +17,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["uninstall"]:
         print("pip: jobs of the embedded AWS share one environment; nothing is uninstalled.")
         return 0
-    files = [
-        value
-        for flag, value in zip(arguments, arguments[1:], strict=False)
-        if flag in ("-r", "--requirement")
-    ]
+    files = [value for flag, value in pairwise(arguments) if flag in ("-r", "--requirement")]
     if arguments[:1] != ["install"] or not files:
         print("pip: jobs of the embedded AWS can only check 'install -r FILE'.", file=sys.stderr)
         return 1

@@ -19,6 +19,17 @@ from mlops_kit.local.service import Context
 
 _MAX_RUNTIME = 86_400  # ProcessingStoppingCondition: the default of MaxRuntimeInSeconds
 _SKIPPED = ("Tags", "ExperimentConfig")
+_CONFIGURED = (
+    "ProcessingJobArn",
+    "ProcessingJobName",
+    "AppSpecification",
+    "Environment",
+    "ProcessingInputs",
+    "ProcessingOutputConfig",
+    "ProcessingResources",
+    "RoleArn",
+    "StoppingCondition",
+)
 _PATH = Path("/opt/ml/processing")
 
 
@@ -32,8 +43,16 @@ class Processing:
     grace = 120.0
     listing = Listing(
         "ProcessingJobSummaries",
-        ("ProcessingJobName", "ProcessingJobArn", "CreationTime", "ProcessingEndTime", "LastModifiedTime")
-        + ("ProcessingJobStatus", "FailureReason", "ExitMessage"),
+        (
+            "ProcessingJobName",
+            "ProcessingJobArn",
+            "CreationTime",
+            "ProcessingEndTime",
+            "LastModifiedTime",
+            "ProcessingJobStatus",
+            "FailureReason",
+            "ExitMessage",
+        ),
         name="ProcessingJobName",
         status="ProcessingJobStatus",
         order="Descending",
@@ -42,8 +61,8 @@ class Processing:
     def taken(self, arn: str) -> str:
         """AWS's words for a name in use."""
         return (
-            "Job name must be unique within an AWS account and region, and a job with this name already exists "
-            f"({arn})"
+            "Job name must be unique within an AWS account and region, and a job with this name already "
+            f"exists ({arn})"
         )
 
     def missing(self, name: str) -> str:
@@ -167,9 +186,7 @@ def _check_path(path: str) -> None:
 
 def _configure(view: dict[str, Any], folder: Path, instance_type: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    kept = ("ProcessingJobArn", "ProcessingJobName", "AppSpecification", "Environment", "ProcessingInputs")
-    kept += ("ProcessingOutputConfig", "ProcessingResources", "RoleArn", "StoppingCondition")
-    config = {member: view[member] for member in kept if member in view}
+    config = {member: view[member] for member in _CONFIGURED if member in view}
     (folder / "processingjobconfig.json").write_text(json.dumps(config))
     (folder / "resourceconfig.json").write_text(json.dumps(resource_config(instance_type)))
 

@@ -14,18 +14,47 @@ from mlops_kit.local.service import ACCOUNT, AwsError, Context, Handler, Request
 
 _GROUPS = Listing(
     "ModelPackageGroupSummaryList",
-    ("ModelPackageGroupName", "ModelPackageGroupArn", "ModelPackageGroupDescription", "CreationTime")
-    + ("ModelPackageGroupStatus",),
+    (
+        "ModelPackageGroupName",
+        "ModelPackageGroupArn",
+        "ModelPackageGroupDescription",
+        "CreationTime",
+        "ModelPackageGroupStatus",
+    ),
     name="ModelPackageGroupName",
 )
 _PACKAGES = Listing(
     "ModelPackageSummaryList",
-    ("ModelPackageName", "ModelPackageGroupName", "ModelPackageVersion", "ModelPackageArn", "CreationTime")
-    + ("ModelPackageDescription", "ModelPackageStatus", "ModelApprovalStatus"),
+    (
+        "ModelPackageName",
+        "ModelPackageGroupName",
+        "ModelPackageVersion",
+        "ModelPackageArn",
+        "CreationTime",
+        "ModelPackageDescription",
+        "ModelPackageStatus",
+        "ModelApprovalStatus",
+    ),
     name="ModelPackageGroupName",
 )
-_BATCH = ("ModelPackageGroupName", "ModelPackageVersion", "ModelPackageArn", "ModelPackageDescription")
-_BATCH += ("CreationTime", "InferenceSpecification", "ModelPackageStatus", "ModelApprovalStatus")
+_BATCH = (
+    "ModelPackageGroupName",
+    "ModelPackageVersion",
+    "ModelPackageArn",
+    "ModelPackageDescription",
+    "CreationTime",
+    "InferenceSpecification",
+    "ModelPackageStatus",
+    "ModelApprovalStatus",
+)
+_UPDATED = (
+    "ModelApprovalStatus",
+    "ApprovalDescription",
+    "InferenceSpecification",
+    "SourceUri",
+    "ModelCard",
+    "ModelLifeCycle",
+)
 _EVENT = "SageMaker Model Package State Change"
 _MOST_PROPERTIES = 50  # CreateModelPackage: customer metadata properties
 
@@ -85,7 +114,7 @@ class Registry:
 
     def describe_group(self, request: Request) -> dict[str, Any]:
         """DescribeModelPackageGroup, by name or ARN."""
-        return self._group(request.region, request.params["ModelPackageGroupName"])["View"]
+        return dict(self._group(request.region, request.params["ModelPackageGroupName"])["View"])
 
     def list_groups(self, request: Request) -> dict[str, Any]:
         """ListModelPackageGroups."""
@@ -99,8 +128,8 @@ class Registry:
             if self._of_group(request.region, record["Name"]):
                 raise AwsError(
                     "ConflictException",
-                    f"Model Package Group {record['View']['ModelPackageGroupArn']} cannot be deleted because it still "
-                    "contains Model Packages.",
+                    f"Model Package Group {record['View']['ModelPackageGroupArn']} cannot be deleted because "
+                    "it still contains Model Packages.",
                 )
             self.groups.delete(request.region, record["Name"])
         return {}
@@ -131,7 +160,7 @@ class Registry:
 
     def package(self, region: str, name: str) -> dict[str, Any]:
         """The Describe answer of a package, by its name or ARN."""
-        return self._package(region, name)["View"]
+        return dict(self._package(region, name)["View"])
 
     def batch(self, request: Request) -> dict[str, Any]:
         """BatchDescribeModelPackage: what is there, and an error for each that is not."""
@@ -151,9 +180,7 @@ class Registry:
         with self._lock:
             record = self._package(request.region, params["ModelPackageArn"])
             view = record["View"]
-            plain = ("ModelApprovalStatus", "ApprovalDescription", "InferenceSpecification", "SourceUri")
-            plain += ("ModelCard", "ModelLifeCycle")
-            view |= {name: params[name] for name in plain if name in params}
+            view |= {name: params[name] for name in _UPDATED if name in params}
             properties = view.get("CustomerMetadataProperties", {}) | params.get(
                 "CustomerMetadataProperties", {}
             )
@@ -235,5 +262,6 @@ class Registry:
 def _check_properties(properties: dict[str, str]) -> None:
     if len(properties) > _MOST_PROPERTIES:
         raise refusal(
-            f"A model package has at most {_MOST_PROPERTIES} customer metadata properties; {len(properties)} are given."
+            f"A model package has at most {_MOST_PROPERTIES} customer metadata properties; "
+            f"{len(properties)} are given."
         )

@@ -1,7 +1,7 @@
 """Check a source folder's requirements.txt against this environment; must not install anything.
 
-SageMaker's framework images run ``pip install -r requirements.txt`` before the script. Jobs of the embedded AWS
-share this environment, which no job may change, so what is missing is named instead.
+SageMaker's framework images run ``pip install -r requirements.txt`` before the script. Jobs of the embedded
+AWS share this environment, which no job may change, so what is missing is named instead.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def _check_line(file: str, text: str) -> None:
     if installed is None or not requirement.specifier.contains(installed, prereleases=True):
         has = f"has {requirement.name} {installed}" if installed else "does not have it"
         raise RequirementsError(
-            f"{file} requires {text!r}, but this environment {has}. Jobs of the embedded AWS run in the environment "
-            f"of the server and install nothing: pip install {str(requirement)!r} there, or run the job on AWS."
+            f"{file} requires {text!r}, but this environment {has}. Jobs of the embedded AWS run in the "
+            f"environment of the server and install nothing: pip install {str(requirement)!r} there, or "
+            "run the job on AWS."
         )

@@ -1,4 +1,7 @@
-"""Filters and joins of a batch transform's records; pure. Source: "Associate Prediction Results with Input Records"."""
+"""Filters and joins of a batch transform's records; pure.
+
+Source: "Associate Prediction Results with Input Records".
+"""
 
 from __future__ import annotations
 
@@ -50,8 +53,8 @@ class Rows:
         requests = _read(request, self._input)
         if len(requests) != len(answers):
             raise RowsError(
-                f"ClientError: {len(requests)} records went to the model and {len(answers)} came back: they cannot be "
-                "joined."
+                f"ClientError: {len(requests)} records went to the model and {len(answers)} came back: they "
+                "cannot be joined."
             )
         pairs = [_joined(*pair, self._input) for pair in zip(requests, answers, strict=True)]
         return _write([_find(record, path) for record in pairs], self._input)

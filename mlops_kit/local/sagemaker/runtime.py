@@ -116,8 +116,8 @@ def _model_error(request: Request, status: int, words: str) -> AwsError:
     blame = "client" if 400 <= status < 500 else "server"
     message = (
         f'Received {blame} error ({status}) from primary with message "{words}". See '
-        f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logEventViewer:group={group} in "
-        f"account {ACCOUNT} for more information."
+        f""
+        f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logEventViewer:group={group} in account {ACCOUNT} for more information."
     )
     fields = {
         "OriginalStatusCode": status,

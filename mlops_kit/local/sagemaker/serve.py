@@ -1,7 +1,7 @@
 """One model behind /ping and /invocations on a loopback port; a process of its own, started by the variant.
 
-Run as ``python -m mlops_kit.local.sagemaker.serve PROGRAM CODE MODEL_DIR ADDRESS_FILE``. It loads the model, takes
-a free port, and writes port and secret into the address file. Must not import anything that the server needs.
+Run as ``python -m mlops_kit.local.sagemaker.serve PROGRAM CODE MODEL_DIR ADDRESS_FILE``. It loads the model,
+takes a free port, and writes port and secret into the address file. Must not import anything of the server.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class LaidOut:
     env: dict[str, str]
 
     def command(self, module: str, argument: Path) -> list[str]:
-        """Command that runs one of our modules on it; ``argument`` is what that module needs beyond the model."""
+        """Command that runs one of our modules on it; ``argument`` is what it needs beyond the model."""
         run = [sys.executable, "-P", "-m", f"mlops_kit.local.sagemaker.{module}"]
         return [*run, self.program, str(self.code), str(self.model), str(argument)]
 

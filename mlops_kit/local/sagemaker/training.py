@@ -69,8 +69,15 @@ class Training:
     grace = 120.0  # StopTrainingJob: SIGTERM, and 120 seconds to save
     listing = Listing(
         "TrainingJobSummaries",
-        ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime")
-        + ("TrainingJobStatus", "SecondaryStatus"),
+        (
+            "TrainingJobName",
+            "TrainingJobArn",
+            "CreationTime",
+            "TrainingEndTime",
+            "LastModifiedTime",
+            "TrainingJobStatus",
+            "SecondaryStatus",
+        ),
         name="TrainingJobName",
         status="TrainingJobStatus",
         order="Descending",
@@ -79,8 +86,8 @@ class Training:
     def taken(self, arn: str) -> str:
         """AWS's words for a name in use."""
         return (
-            "Training job names must be unique within an AWS account and region, and a training job with this name "
-            f"already exists ({arn})"
+            "Training job names must be unique within an AWS account and region, and a training job with "
+            f"this name already exists ({arn})"
         )
 
     def missing(self, name: str) -> str:
@@ -250,13 +257,14 @@ def _program(script: Script) -> list[str]:
     program = script.program
     if not program:
         raise JobFailed(
-            "AlgorithmError: The training entry point name is empty. Set the 'sagemaker_program' hyperparameter to "
-            "the name of the script to run, relative to your source directory, exit code: 1"
+            "AlgorithmError: The training entry point name is empty. Set the 'sagemaker_program' "
+            "hyperparameter to the name of the script to run, relative to your source directory, exit code: 1"
         )
     path = Path(program)
     if path.is_absolute() or ".." in path.parts or not (script.code / path).is_file():
         raise JobFailed(
-            f"AlgorithmError: The training entry point {program!r} is not in the source {script.source}, exit code: 1"
+            f"AlgorithmError: The training entry point {program!r} is not in the source "
+            f"{script.source}, exit code: 1"
         )
     if path.suffix == ".py":
         return [sys.executable, program]
@@ -269,5 +277,6 @@ def _plain_folder(view: dict[str, Any]) -> bool:
 
 def _null(member: str) -> Exception:
     return refusal(
-        f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must not be null"
+        f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must "
+        "not be null"
     )

@@ -6,7 +6,7 @@ import bz2
 import gzip
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ class Transfer:
     def _put_parts(self, source: Path, place: Location) -> None:
         target = {"Bucket": place.bucket, "Key": place.key}
         upload = {**target, "UploadId": self._s3.create_multipart_upload(**target)["UploadId"]}
-        parts = []
+        parts: list[dict[str, Any]] = []
         with source.open("rb") as file:
             while data := file.read(_PART):
                 number = len(parts) + 1
@@ -160,7 +160,8 @@ def expand(path: Path, compression: str) -> Path:
     DataError
         The file is not compressed so.
     """
-    opener = {"Gzip": gzip.open, "Bzip2": bz2.open}.get(compression)
+    openers: dict[str, Callable[..., Any]] = {"Gzip": gzip.open, "Bzip2": bz2.open}
+    opener = openers.get(compression)
     if opener is None:
         return path
     target = path.with_suffix("") if path.suffix in {".gz", ".bz2"} else path.with_name(f"{path.name}.plain")
@@ -174,7 +175,7 @@ def expand(path: Path, compression: str) -> Path:
 
 
 def _relative(key: str, prefix: str) -> str:
-    """A key's name in the folder: below the prefix if that is a folder, else below the prefix's own folder."""
+    """A key's name in the folder: below the prefix if that is one, else below the prefix's own folder."""
     if key == prefix:
         return key.rsplit("/", 1)[-1]
     folder = prefix if prefix.endswith("/") or key.startswith(f"{prefix}/") else prefix.rpartition("/")[0]

@@ -40,8 +40,15 @@ class Transform:
     grace = 30.0
     listing = Listing(
         "TransformJobSummaries",
-        ("TransformJobName", "TransformJobArn", "CreationTime", "TransformEndTime", "LastModifiedTime")
-        + ("TransformJobStatus", "FailureReason"),
+        (
+            "TransformJobName",
+            "TransformJobArn",
+            "CreationTime",
+            "TransformEndTime",
+            "LastModifiedTime",
+            "TransformJobStatus",
+            "FailureReason",
+        ),
         name="TransformJobName",
         status="TransformJobStatus",
         order="Descending",
@@ -53,8 +60,8 @@ class Transform:
     def taken(self, arn: str) -> str:
         """AWS's words for a name in use."""
         return (
-            "Job name must be unique within an AWS account and region, and a job with this name already exists "
-            f"({arn})"
+            "Job name must be unique within an AWS account and region, and a job with this name already "
+            f"exists ({arn})"
         )
 
     def missing(self, name: str) -> str:

@@ -188,8 +188,8 @@ class Variant:
 
     def _no_ping(self) -> str:
         return (
-            f"The primary container for production variant {self.name} did not pass the ping health check. Please "
-            "check CloudWatch logs for this endpoint."
+            f"The primary container for production variant {self.name} did not pass the ping health check. "
+            "Please check CloudWatch logs for this endpoint."
         )
 
     def _on_output(self, lines: list[str]) -> None:

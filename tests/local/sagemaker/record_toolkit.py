@@ -1,4 +1,4 @@
-"""Record what AWS's own training toolkit hands to a script; run by hand where ``sagemaker-training`` is installed.
+"""Record what AWS's own training toolkit hands to a script; run where ``sagemaker-training`` is installed.
 
 python record_toolkit.py > toolkit_5_1_4.json
 """
@@ -14,7 +14,8 @@ from pathlib import Path
 
 CASES = {
     "plain": {"depth": "3", "flag": "true", "name": '"a"', "raw": "abc", "lst": "[1, 2]", "n": "null"},
-    "odd": {"a": "1.50", "b-c": '"x y"', "d": '{"k": 1, "a": "b"}', "big": "1e3", "empty": '""', "path": "/opt/ml/model"},
+    "odd": {"a": "1.50", "b-c": '"x y"', "d": '{"k": 1, "a": "b"}', "big": "1e3",
+            "empty": '""', "path": "/opt/ml/model"},
     "none": {},
     "framework": {"sagemaker_container_log_level": "20", "sagemaker_region": '"eu-west-1"',
                   "sagemaker_job_name": '"job-1"', "sagemaker_extra": '{"x": true}', "alpha": "0.1"},
