@@ -130,6 +130,10 @@ class _Watched:
             self.folder.remove()
 
 
+class Closed(RuntimeError):
+    """The runner has been shut down and starts nothing any more."""
+
+
 class Runner:
     """Starts and follows processes, each under a small supervisor that outlives the server.
 
@@ -145,6 +149,7 @@ class Runner:
         self._watched: dict[str, _Watched] = {}
         self._thread: threading.Thread | None = None
         self._wake = Wake()
+        self._closed = False
 
     @staticmethod
     def base_environment(cwd: Path, url: str, region: str) -> dict[str, str]:
@@ -186,7 +191,11 @@ class Runner:
         ------
         ValueError
             The id is malformed or taken, or a text cannot be handed to a process.
+        Closed
+            After `shutdown`.
         """
+        if self._closed:
+            raise Closed("The embedded AWS is stopping.")
         folder = self._make_folder(spec)
         watched = _Watched(spec.id, folder, on_end, _tails(folder, spec.on_output, spec.on_error))
         lifeline = (-1, -1) if spec.outlives_server else os.pipe()
@@ -252,6 +261,7 @@ class Runner:
     def shutdown(self, grace: float = 2.0) -> None:
         """Stop every process and wait for its end; `on_end` is told after the next start, by `recover`."""
         with self._guard:
+            self._closed = True
             thread, self._thread = self._thread, None
         self._wake.set()
         if thread:
@@ -283,7 +293,7 @@ class Runner:
     def _watch(self, watched: _Watched) -> None:
         with self._guard:
             self._watched[watched.id] = watched
-            if self._thread is None:
+            if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._follow, name="processes", daemon=True)
                 self._thread.start()
         self._wake.set()

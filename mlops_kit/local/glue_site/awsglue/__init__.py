@@ -1,0 +1,1 @@
+"""What a Python shell job finds of AWS's ``awsglue``: `utils`, and nothing of Spark."""
