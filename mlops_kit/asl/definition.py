@@ -16,6 +16,7 @@ from mlops_kit.asl.jsonparse import Unreadable, parse
 from mlops_kit.asl.states import JSONATA, JSONPATH, Place, machines, walk
 
 __all__ = ["Diagnostic", "refusal", "validate", "variable_references"]
+_EVALUATED = ("$.", "$$.", "$[", "States.")
 
 
 def validate(
@@ -75,31 +76,50 @@ def variable_references(definition: Mapping[str, Any]) -> dict[str, list[str]]:
     return {name: names for name, names in found.items() if names}
 
 
-def _all(definition: Mapping[str, Any], mode: schema.Mode) -> Iterator[Diagnostic]:
+def structure(definition: Mapping[str, Any], mode: schema.Mode) -> Iterator[Diagnostic]:
+    """AWS's diagnostics of fields, rules and transitions; not of paths and expressions."""
     yield from schema.machine(definition, "", schema.TOP_FIELDS)
     for place in walk(definition):
         yield from _state(place, definition, mode)
     yield from transitions.check(definition)
 
 
+def doubts(definition: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    """AWS's warnings: texts that look like paths where none is read."""
+    for place in walk(definition):
+        if language_of(place, definition) == JSONPATH:
+            yield from _doubts(place)
+
+
+def is_downgraded(place: Place, definition: Mapping[str, Any]) -> bool:
+    """Whether a state declares JSONPath in a JSONata machine, which AWS refuses without looking further."""
+    return (
+        place.state.get("QueryLanguage") == JSONPATH and definition.get("QueryLanguage", JSONPATH) != JSONPATH
+    )
+
+
+def _all(definition: Mapping[str, Any], mode: schema.Mode) -> Iterator[Diagnostic]:
+    yield from structure(definition, mode)
+    for place in walk(definition):
+        if not is_downgraded(place, definition):
+            yield from expressions.check(place, language_of(place, definition))
+    yield from doubts(definition)
+
+
 def _state(place: Place, definition: Mapping[str, Any], mode: schema.Mode) -> Iterator[Diagnostic]:
-    language = language_of(place, definition)
-    if place.state.get("QueryLanguage") == JSONPATH and definition.get("QueryLanguage", JSONPATH) != JSONPATH:
+    if is_downgraded(place, definition):
         words = "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine"
         yield refused(words, place.path)
         return
+    language = language_of(place, definition)
     yield from schema.state(place, language, mode)
     yield from rules.check(place, language, mode)
-    yield from expressions.check(place, language)
     for field, machine in machines(place.state):
         fields = schema.BRANCH_FIELDS if field.startswith("Branches") else schema.PROCESSOR_FIELDS
         yield from schema.machine(machine, f"{place.path}/{field}", fields)
-    yield from _doubts(place, language)
 
 
-def _doubts(place: Place, language: str) -> Iterator[Diagnostic]:
-    if language != JSONPATH:
-        return
+def _doubts(place: Place) -> Iterator[Diagnostic]:
     for field in ("Parameters", "ResultSelector", "ItemSelector"):
         for key in _undollared(place.state.get(field)):
             words = f"No .$ on the field '{key}' that appears to be a JSONPath or Intrinsic Function"
@@ -115,7 +135,7 @@ def _doubts(place: Place, language: str) -> Iterator[Diagnostic]:
 def _undollared(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if isinstance(item, str) and not key.endswith(".$") and item.startswith(("$.", "$$.", "States.")):
+            if isinstance(item, str) and not key.endswith(".$") and item.startswith(_EVALUATED):
                 yield key
             yield from _undollared(item)
     elif isinstance(value, list):
@@ -125,5 +145,9 @@ def _undollared(value: Any) -> Iterator[str]:
 
 def _has_dollar(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return any(key.endswith(".$") or _has_dollar(item) for key, item in value.items())
+        return any(
+            (key.endswith(".$") and isinstance(item, str) and item.startswith(_EVALUATED))
+            or _has_dollar(item)
+            for key, item in value.items()
+        )
     return isinstance(value, list) and any(_has_dollar(item) for item in value)

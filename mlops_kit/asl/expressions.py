@@ -92,6 +92,11 @@ def check(place: Place, language: str) -> Iterator[Diagnostic]:
     for found in find(place, language):
         if not is_token(found.text):
             yield from _jsonata_problem(found) if found.kind == JSONATA_TEXT else _path_problem(found)
+    yield from names(place)
+
+
+def names(place: Place) -> Iterator[Diagnostic]:
+    """AWS's diagnostics of the names of variables that a state assigns."""
     for location, assign in _assigns(place):
         for name in assign:
             yield from _name_problem(name.removesuffix(".$"), f"{location}/{name}")
