@@ -114,10 +114,10 @@ def _model_error(request: Request, status: int, words: str) -> AwsError:
     region, endpoint = request.region, request.params["EndpointName"]
     group = f"/aws/sagemaker/Endpoints/{endpoint}"
     blame = "client" if 400 <= status < 500 else "server"
+    console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
     message = (
-        f'Received {blame} error ({status}) from primary with message "{words}". See '
-        f""
-        f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logEventViewer:group={group} in account {ACCOUNT} for more information."
+        f'Received {blame} error ({status}) from primary with message "{words}". '
+        f"See {console}#logEventViewer:group={group} in account {ACCOUNT} for more information."
     )
     fields = {
         "OriginalStatusCode": status,
