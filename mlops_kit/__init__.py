@@ -3,25 +3,83 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlops_kit.artifacts import Artifact, DataFile
+    from mlops_kit.errors import DeployError, ExecutionFailed, KitError, NotReachable, UsageError
+    from mlops_kit.pipeline import Function, GlueJob, Pipeline, Schedule
+    from mlops_kit.public import (
+        apply,
+        bootstrap,
+        configuration_drift,
+        definition,
+        destroy,
+        graph,
+        lint,
+        permissions,
+        plan,
+        removal,
+        session,
+        template,
+    )
+    from mlops_kit.public_runs import find, history, latest, redrive, report, run, runs_chart, stop
+    from mlops_kit.settings import Settings
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
-    "Artifact": "mlops_kit.artifacts",
-    "KitError": "mlops_kit.errors",
-    "Pipeline": "mlops_kit.pipeline",
-    "Schedule": "mlops_kit.pipeline",
-    "Settings": "mlops_kit.settings",
-}
+__all__ = [
+    "Artifact",
+    "DataFile",
+    "DeployError",
+    "ExecutionFailed",
+    "Function",
+    "GlueJob",
+    "KitError",
+    "NotReachable",
+    "Pipeline",
+    "Schedule",
+    "Settings",
+    "UsageError",
+    "__version__",
+    "apply",
+    "bootstrap",
+    "configuration_drift",
+    "definition",
+    "destroy",
+    "find",
+    "graph",
+    "history",
+    "latest",
+    "lint",
+    "permissions",
+    "plan",
+    "redrive",
+    "removal",
+    "report",
+    "run",
+    "runs_chart",
+    "session",
+    "stop",
+    "template",
+]
 
-__all__ = ["__version__", *sorted(_PUBLIC)]
+# A public name must not be a module's name too: importing the module would put it over the name.
+_MODULES = {
+    "mlops_kit.artifacts": "Artifact DataFile",
+    "mlops_kit.errors": "DeployError ExecutionFailed KitError NotReachable UsageError",
+    "mlops_kit.pipeline": "Function GlueJob Pipeline Schedule",
+    "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan removal session template",
+    "mlops_kit.public_runs": "find history latest redrive report run runs_chart stop",
+    "mlops_kit.settings": "Settings",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'mlops_kit' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    for module, names in _MODULES.items():
+        if name in names.split():
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module 'mlops_kit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,213 @@
+"""What ``import mlops_kit as kit`` shows of runs: a function a verb; no work of its own.
+
+Looking at what a pipeline did needs its name only.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_kit.errors import KitError
+from mlops_kit.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_kit.deploy.aws import Session
+    from mlops_kit.observe.charts import Chart
+    from mlops_kit.observe.history import History
+    from mlops_kit.runs import Run
+
+
+def run(
+    session: Session,
+    pipeline: Pipeline,
+    input: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    wait: bool = True,
+    **fields: Any,
+) -> Run:
+    """Run a pipeline, told state by state.
+
+    Parameters
+    ----------
+    session : Session
+        Where.
+    pipeline : Pipeline
+        What.
+    input : mapping, optional
+        The execution's input.
+    name : str, optional
+        Name of the execution; default from ``as_of`` or the time.
+    wait : bool
+        Whether to wait until it has ended.
+    **fields
+        Further fields of the input, such as ``as_of="2011-07-01"``.
+
+    Raises
+    ------
+    UsageError
+        The input is not what the pipeline takes; names the field. Nothing was started.
+    KitError
+        The pipeline was not applied.
+    """
+    from mlops_kit import execute
+
+    given = {**(input or {}), **{key: value for key, value in fields.items() if value is not None}}
+    execute.check_input(given, pipeline.input_schema)
+    machine = _machine(session, pipeline.name)
+    chosen = (
+        name or f"{str(given.get('as_of') or f'{datetime.now(UTC):%Y-%m-%d}')[:10]}-{secrets.token_hex(3)}"
+    )
+    return _watched(session, execute.start(session, machine, given, pipeline.input_schema, chosen), wait)
+
+
+def redrive(session: Session, execution: Run | str, wait: bool = True) -> Run:
+    """Take up an execution that failed where it failed; says what is repeated and what is kept.
+
+    Parameters
+    ----------
+    session : Session
+        Where.
+    execution : Run or str
+        A run, its name or its ARN.
+    wait : bool
+        Whether to wait until it has ended.
+
+    Raises
+    ------
+    UsageError
+        Nothing in it can be repeated; says why.
+    """
+    from mlops_kit import recovery
+
+    decision, arn = recovery.redrive(session, find(session, execution).execution)
+    print(decision, flush=True)
+    return _watched(session, arn, wait)
+
+
+def stop(session: Session, execution: Run | str) -> Run:
+    """Stop an execution; the run as it stands then."""
+    from mlops_kit import execute
+
+    found = find(session, execution)
+    execute.stop(session, found.arn)
+    return found
+
+
+def find(session: Session, execution: Run | str) -> Run:
+    """A run by its name or ARN.
+
+    Raises
+    ------
+    UsageError
+        The project has no such execution.
+    """
+    from mlops_kit import execute
+    from mlops_kit.runs import Run
+
+    return execution if isinstance(execution, Run) else Run(session, execute.find(session, execution))
+
+
+def latest(session: Session, pipeline: Pipeline | str) -> Run | None:
+    """The newest run of a pipeline; ``None`` where there is none."""
+    from mlops_kit.runs import Run
+
+    client, wanted = session.client("stepfunctions"), stack_name(session, pipeline)
+    for page in client.get_paginator("list_state_machines").paginate():
+        for machine in page["stateMachines"]:
+            if machine["name"] == wanted:
+                arn = machine["stateMachineArn"]
+                found = client.list_executions(stateMachineArn=arn, maxResults=1)["executions"]
+                return Run(session, found[0]["executionArn"]) if found else None
+    return None
+
+
+def history(session: Session, pipeline: Pipeline | str | None = None) -> pd.DataFrame:
+    """One row an execution, newest first; what is new is read into the local history store."""
+    return _history(session, pipeline).frame(_name(pipeline))
+
+
+def runs_chart(session: Session, pipeline: Pipeline | str | None = None) -> Chart:
+    """How long each run took and how it ended."""
+    from mlops_kit.observe import charts
+
+    return charts.runs(_history(session, pipeline).executions(_name(pipeline)))
+
+
+def report(session: Session, pipeline: Pipeline | str | None = None, path: str | Path | None = None) -> Path:
+    """Write the report of a pipeline, or of all: one HTML file that opens offline.
+
+    Parameters
+    ----------
+    session : Session
+        Where the runs are.
+    pipeline : Pipeline or str, optional
+        Default all pipelines of the project.
+    path : str or Path, optional
+        Default ``runs/<pipeline>.html``.
+
+    Raises
+    ------
+    KitError
+        There is no run yet.
+    """
+    from mlops_kit.observe import report as room
+
+    name = _name(pipeline)
+    newest = latest(session, name) if name else None
+    drawn = newest.graph().svg() if newest else ""
+    collected = room.collect(_history(session, name), name, session.where, drawn)
+    if collected is None:
+        raise KitError(
+            f"There is no run of {name or 'any pipeline'} yet.",
+            suggestion=f"start one: mlops-kit run {name or 'PIPELINE'}",
+        )
+    return room.write(collected, Path(path or Path("runs") / f"{name or session.settings.project}.html"))
+
+
+def _history(session: Session, pipeline: Pipeline | str | None) -> History:
+    from mlops_kit.observe.history import History
+
+    settings = session.settings
+    target = settings.url or f"aws:{session.account}:{settings.region}"
+    found = History(settings.state_dir / "history.sqlite", target)
+    found.refresh(session.client("stepfunctions"), settings.project, _name(pipeline))
+    return found
+
+
+def _watched(session: Session, arn: str, wait: bool) -> Run:
+    from mlops_kit import execute
+    from mlops_kit.live import Live
+    from mlops_kit.runs import Run
+
+    if wait:
+        with Live(f"{arn.split(':')[-2]}, {arn.rpartition(':')[2]}") as live:
+            execute.wait(session, arn, live)
+    return Run(session, arn)
+
+
+def _machine(session: Session, pipeline: str) -> str:
+    from mlops_kit.deploy.stack import outputs
+
+    arn = outputs(session, stack_name(session, pipeline)).get("StateMachineArn")
+    if arn is None:
+        raise KitError(
+            f"{pipeline} does not stand on the {session.where}.",
+            suggestion=f"make it: mlops-kit apply {pipeline}",
+        )
+    return arn
+
+
+def _name(pipeline: Pipeline | str | None) -> str | None:
+    return pipeline.name if isinstance(pipeline, Pipeline) else pipeline
+
+
+def stack_name(session: Session, pipeline: Pipeline | str) -> str:
+    """``<project>-<pipeline>``: the name of the stack and of its state machine."""
+    return f"{session.settings.project}-{_name(pipeline)}"
