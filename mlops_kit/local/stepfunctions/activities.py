@@ -114,6 +114,7 @@ class Activities:
         return await asyncio.wrap_future(self._engine.call(self._take(activity.arn, worker)))
 
     async def _take(self, arn: str, worker: str | None) -> dict[str, Any]:
+        await self._engine.ready.wait()
         pending = await self._engine.tokens.take(arn, _POLL)
         if pending is None:
             return {}
@@ -152,6 +153,7 @@ class Activities:
         return await asyncio.wrap_future(self._engine.call(self._deliver(token, outcome)))
 
     async def _deliver(self, token: str, outcome: dict[str, Any] | None) -> dict[str, Any]:
+        await self._engine.ready.wait()
         pending = self._engine.tokens.find(token)
         frame = pending.frame
         if outcome is not None:

@@ -45,6 +45,13 @@ class Engine:
         Task tokens that are out.
     drive : callable
         Walks a frame to its end.
+
+    Attributes
+    ----------
+    inherited : int
+        The highest row number of a former process.
+    ready : asyncio.Event
+        Set when what a former process left running has been taken up.
     """
 
     def __init__(
@@ -66,7 +73,9 @@ class Engine:
         self._next: asyncio.Future[None] = self._loop.create_future()
         self._in_flight: asyncio.Future[None] | None = None
         self._background: set[asyncio.Task[Any]] = set()
-        self._ids = itertools.count(book.last_id() + 1)
+        self.inherited = book.last_id()
+        self.ready = asyncio.Event()
+        self._ids = itertools.count(self.inherited + 1)
 
     def new_id(self) -> int:
         """The next row number of an execution; from any thread."""

@@ -25,6 +25,7 @@ from mlops_kit.local.stepfunctions.frames import (
 from mlops_kit.local.stepfunctions.history import MAX_EVENTS
 from mlops_kit.local.stepfunctions.program import Scope
 
+_EXPRESS = 300.0  # seconds that an Express workflow may run (Choosing workflow type)
 _FULL = f"The execution reached the maximum number of history events ({MAX_EVENTS})."
 
 
@@ -61,6 +62,8 @@ def begin(engine: Engine, birth: Birth, scope: Scope, machine: str) -> Execution
 
 def _go(execution: Execution) -> None:
     timeout = execution.scope.timeout
+    if execution.birth.kind == "EXPRESS":
+        timeout = min(timeout or _EXPRESS, _EXPRESS)
     if timeout is not None:
         start = execution.redriven_at or execution.birth.started
         execution.deadline = start + timeout

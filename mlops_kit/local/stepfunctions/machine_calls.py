@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -268,9 +269,17 @@ def described(revision: Revision) -> dict[str, Any]:
         "tracingConfiguration": {"enabled": revision.tracing},
         "encryptionConfiguration": revision.encryption or _OWNED_KEY,
     }
+    references = _references(revision.definition)
+    if references:
+        answer["variableReferences"] = references
     if revision.revision_id:
         answer["revisionId"] = revision.revision_id
     return answer
+
+
+@functools.lru_cache(maxsize=256)
+def _references(definition: str) -> dict[str, list[str]]:
+    return checks.variable_references(loads(definition))
 
 
 def _bad_logging(words: str) -> AwsError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from mlops_kit.local.stepfunctions.machine_calls import moment
 from mlops_kit.local.stepfunctions.machines import Choice, Machines
 
 _REDRIVABLE_DAYS = 14
-_SYNC_SECONDS = 300.0  # an Express workflow runs at most five minutes
+_MOST_OPEN = 20_000  # executions in memory at a time; AWS allows a million (Step Functions service quotas)
 _ENDED = ("FAILED", "ABORTED", "TIMED_OUT")
 
 
@@ -41,6 +42,7 @@ class Starts:
         choice = self._choice(params["stateMachineArn"])
         document = checked_input(params.get("input"))
         name = names.check_name(params["name"]) if params.get("name") else names.new_name()
+        self._room()
         if choice.machine.type == "EXPRESS" or not params.get("name"):
             birth = self._birth(choice, name, document, params)
             return self._launch(birth, choice)
@@ -79,6 +81,11 @@ class Starts:
             logging=choice.revision.logging,
         )
 
+    def _room(self) -> None:
+        if len(self._engine.executions) >= _MOST_OPEN:
+            words = f"Execution Limit Exceeded: '{_MOST_OPEN} executions are running'"
+            raise AwsError("ExecutionLimitExceeded", words)
+
     def _launch(self, birth: Birth, choice: Choice) -> dict[str, Any]:
         scope = self._machines.scope(birth.revision)
         self._engine.call(lifecycle.launch(self._engine, birth, scope, choice.machine.arn)).result()
@@ -103,10 +110,7 @@ class Starts:
 
     async def _run(self, birth: Birth, scope: Any, machine: str) -> Execution:
         execution = await lifecycle.launch(self._engine, birth, scope, machine)
-        try:
-            await asyncio.wait_for(lifecycle.ended(execution), _SYNC_SECONDS)
-        except TimeoutError:
-            await lifecycle.halt(execution, "States.Timeout", None)
+        await lifecycle.ended(execution)
         return execution
 
     def start_from_event(self, machine_arn: str, text: str, name: str | None = None) -> str:
@@ -129,12 +133,18 @@ class Starts:
         return birth.arn
 
     # -------------------------------------------------------------------- stop
+    async def _taken_up(self) -> None:
+        """Wait until what a former process left running is known."""
+        if not self._engine.ready.is_set():
+            await asyncio.wrap_future(self._engine.call(self._engine.ready.wait()))
+
     async def stop(self, request: Request) -> dict[str, Any]:
         """StopExecution; an execution that has ended gives the time of its end."""
         params = request.params
         arn = names.parse(params["executionArn"], "execution", "express").text
         if ":express:" in arn:
             raise _unsupported()
+        await self._taken_up()
         running = self._engine.executions.get(arn)
         if running is None:
             row = await asyncio.to_thread(self._engine.book.find, arn)
@@ -154,18 +164,16 @@ class Starts:
     def redrive(self, request: Request) -> dict[str, Any]:
         """RedriveExecution: go on from where the execution did not succeed, with the old definition."""
         arn = names.parse(request.params["executionArn"], "execution", "express").text
-        row = self._engine.book.find(arn)
-        if row is None:
-            raise unknown(arn)
-        reason = redrive_refusal(row, self._engine.now())
-        if reason is not None:
-            raise AwsError("ExecutionNotRedrivable", f"Execution Not Redrivable: '{reason}'")
+        self._engine.call(self._engine.ready.wait()).result()
         with self._named:
-            if arn in self._engine.executions:
-                raise AwsError(
-                    "ExecutionNotRedrivable",
-                    "Execution Not Redrivable: 'Execution is RUNNING and cannot be redriven'",
-                )
+            row = self._engine.book.find(arn)
+            if row is None:
+                raise unknown(arn)
+            reason = redrive_refusal(row, self._engine.now())
+            if row.map_run is not None:
+                reason = "Execution is a child of a Map Run and is redriven with it"
+            if reason is not None:
+                raise AwsError("ExecutionNotRedrivable", f"Execution Not Redrivable: '{reason}'")
             execution = self.revived(row)
             self._engine.call(lifecycle.redrive(execution)).result()
         return {"redriveDate": moment(execution.redriven_at or 0)}
@@ -192,18 +200,20 @@ class Starts:
     def take_up(self) -> None:
         """Go on with every execution that a former process left running."""
         for row in self._engine.book.running():
-            if row.map_run is None:
-                execution = self.revived(row)
-                self._engine.call(_resume(execution)).result()
+            if row.map_run is None and row.id <= self._engine.inherited:
+                self._engine.call(_resume(self.revived(row))).result()
+        self._engine.call(_set(self._engine.ready)).result()
 
 
 async def _resume(execution: Execution) -> None:
     lifecycle.resume(execution)
 
 
-def _unkept(birth: Birth) -> Birth:
-    from dataclasses import replace
+async def _set(event: asyncio.Event) -> None:
+    event.set()
 
+
+def _unkept(birth: Birth) -> Birth:
     return replace(birth, extra={key: value for key, value in birth.extra.items() if key != "kept"})
 
 
@@ -277,8 +287,7 @@ def _sync_answer(execution: Execution) -> dict[str, Any]:
         "name": birth.name,
         "startDate": datetime.fromtimestamp(birth.started, UTC),
         "stopDate": datetime.fromtimestamp(stopped, UTC),
-        "status": "TIMED_OUT" if execution.error == "States.Timeout" and execution.status != "FAILED"
-        else execution.status,
+        "status": execution.status,
         "error": execution.error,
         "cause": execution.cause,
         "input": birth.input.text,

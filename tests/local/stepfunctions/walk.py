@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 ROLE = "arn:aws:iam::000000000000:role/states"
@@ -122,6 +123,14 @@ def receive(aws: Any, url: str, seconds: float = 20) -> Any:
         for message in aws.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []):
             return json.loads(message["Body"])
     raise AssertionError("no message")
+
+
+def holds(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to hold"
+        time.sleep(0.05)
 
 
 def settle(aws: Any) -> None:

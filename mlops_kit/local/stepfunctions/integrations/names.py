@@ -122,6 +122,13 @@ def _exceptions(service: str) -> dict[str, str]:
     return found
 
 
+@functools.cache
+def _codes(service: str) -> dict[str, str]:
+    """Error codes as the service's protocol carries them, by the shape's name."""
+    shapes = model(service).error_shapes
+    return {shape.name: shape.metadata.get("error", {}).get("code", shape.name) for shape in shapes}
+
+
 def error_name(service: str, sdk: bool, code: str) -> str:
     """AWS's name of a service's error in Retry, Catch and history.
 
@@ -158,8 +165,9 @@ def cause(service: str, sdk: bool, error: dict[str, Any]) -> str:
             f"{error['message']} (Service: {name}, Status Code: {status}, Request ID: {request}) "
             "(SDK Attempt Count: 1)"
         )
-    client = OPTIMISED[service].client
+    optimised = OPTIMISED[service]
+    code = _codes(optimised.botocore).get(error["code"], error["code"])
     return (
-        f"{error['message']} (Service: {client}; Status Code: {status}; Error Code: {error['code']}; "
+        f"{error['message']} (Service: {optimised.client}; Status Code: {status}; Error Code: {code}; "
         f"Request ID: {request}; Proxy: null)"
     )

@@ -1,0 +1,32 @@
+"""What AWS itself answered, asked of the embedded AWS; the numbers must not fall."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CASES = Path(__file__).parents[3].parent / "shared" / "asl-conformance"
+FLOORS = {"result": 485, "history": 472}  # of 498 rows
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CASES.is_dir(), reason="the recorded cases are not beside this repository")
+def test_recorded_answers_of_aws_are_met(fresh_aws: Any, tmp_path: Path) -> None:
+    out = tmp_path / "cases.json"
+    argv = [sys.executable, str(CASES / "check.py"), "--endpoint-url", fresh_aws.url, "--jobs", "4"]
+    done = subprocess.run(
+        [*argv, "--level", "history", "--json", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert out.is_file(), done.stderr
+    total = json.loads(out.read_text())["total"]
+    short = {level: total[level] for level, floor in FLOORS.items() if total[level] < floor}
+    assert not short, f"{short} of {total['total']}, floors {FLOORS}\n{done.stdout}"
