@@ -65,7 +65,7 @@ class Guard:
         host = headers.get(b"host", b"").decode("latin-1")
         if not _OUR_HOST.fullmatch(host):
             return 403, "AccessDenied", f"The embedded AWS answers on loopback only, not as host {host!r}."
-        if b"origin" in headers:
+        if b"origin" in headers or headers.get(b"sec-fetch-site", b"none") != b"none":
             return (
                 403,
                 "AccessDenied",

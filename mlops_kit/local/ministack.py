@@ -201,7 +201,7 @@ class Ministack:
                 saved[key] = module("core.persistence").load_state(key)
                 if saved[key] is None:
                     raise KitError(
-                        f"The saved state {self._folder.ministack / key}.json is unreadable for this version.",
+                        f"The saved state {self._folder.ministack / key}.json cannot be read.",
                         suggestion="upgrade mlops_kit, or move the file away (what it holds is then gone).",
                     )
         return saved

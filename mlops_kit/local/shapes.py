@@ -236,13 +236,30 @@ def _lower(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
+_JAVA_CLASSES = {
+    "L": r"\w",
+    "N": r"\w",
+    "Z": r"\s",
+    "IsAlphabetic": "a-zA-Z",
+    "Alnum": "a-zA-Z0-9",
+    "ASCII": r"\x00-\x7f",
+    "Print": r"\x20-\x7e",
+}
+
+
 @functools.cache
 def _compile(pattern: str) -> re.Pattern[str] | None:
     """AWS's (Java) pattern for Python; None when Python cannot say it, which then is not checked."""
-    classes = {"L": r"\w", "N": r"\w", "Z": r"\s", "IsAlphabetic": "a-zA-Z", "ASCII": r"\x00-\x7f"}
-    pattern = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")  # UTF-16 in Java
-    text = re.sub(r"\\p\{(\w+)\}", lambda m: classes.get(m[1], classes.get(m[1][:1], m[0])), pattern)
+    text = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")  # UTF-16 in Java
+    parts = re.split(r"(\\.(?:\{\w+\})?|\[|\])", text.replace(r"\z", r"\Z"))
+    inside = False
+    for index, part in enumerate(parts):
+        inside = part == "[" or (inside and part != "]")
+        name = re.fullmatch(r"\\p\{(\w+)\}", part)
+        if name:
+            known = _JAVA_CLASSES.get(name[1], _JAVA_CLASSES.get(name[1][:1], part))
+            parts[index] = known if inside else f"[{known}]"
     try:
-        return re.compile(text)
+        return re.compile("".join(parts))
     except re.error:
         return None

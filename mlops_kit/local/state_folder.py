@@ -60,7 +60,8 @@ class StateFolder:
 
     def owner(self) -> dict[str, Any] | None:
         """Who serves this folder now: ``{"pid", "url", "version"}``; None when nobody does."""
-        with contextlib.suppress(FileNotFoundError), (self.root / "lock").open() as lock:
+        absent = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+        with absent, (self.root / "lock").open() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
