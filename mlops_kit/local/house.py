@@ -77,6 +77,8 @@ class House:
             settle=self.saver.settle,
         )
         self.services = _services(self.context)
+        if "sagemaker" in self.services:  # InvokeEndpoint goes where its endpoints are, without asking the store
+            self.services["sagemaker-runtime"].routes = self.services["sagemaker"].routes  # type: ignore[attr-defined]
         self.ministack.states.engine = self.services.get("stepfunctions")  # type: ignore[assignment]
         corrections.install(self._client, self._changed)
         self.functions = LambdaRuntime(self.runner, folder.root / "lambda", url, self.plumbing.log)
