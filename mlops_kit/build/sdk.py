@@ -130,12 +130,14 @@ def sdk() -> SimpleNamespace:
         The classes; ``island``, to be entered around what may import more; ``image_uris``.
     """
     island = Island(("sagemaker", "stepfunctions"), _SHARED, _HOLLOW)
-    names = ("stepfunctions.steps", "stepfunctions.steps.integration_resources", "sagemaker.image_uris",
-             "sagemaker.inputs", "sagemaker.processing", "sagemaker.sklearn", "sagemaker.utils")  # fmt: skip
+    names = ("stepfunctions.steps", "stepfunctions.steps.integration_resources", "sagemaker.estimator",
+             "sagemaker.image_uris", "sagemaker.inputs", "sagemaker.processing", "sagemaker.sklearn", "sagemaker.utils")  # fmt: skip
     modules = island.load(names)
     # asks a new boto3 session for its region, at every step; definition() sets the partition
     modules["stepfunctions.steps.integration_resources"].get_aws_partition = lambda: "aws"  # type: ignore[attr-defined]
     modules["sagemaker.utils"]._botocore_resolver = _Resolver  # type: ignore[attr-defined]
+    for name in ("sagemaker.estimator", "sagemaker.processing"):
+        modules[name].warn_v2_deprecation = lambda *_, **__: None  # type: ignore[attr-defined]
     steps = modules["stepfunctions.steps"]
     mended = {name: type(name, (Mended, getattr(steps, name)), {}) for name in _CLASSES}
     processing = modules["sagemaker.processing"]

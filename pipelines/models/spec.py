@@ -26,11 +26,11 @@ class ModelSpec:
         The raw data, bundled.
     thresholds : mapping of str to float
         ``wape``: absolute limit; ``worse_by``: how much worse than the champion's it may be.
-    train_months : int
-        Length of the training window before ``as_of``.
+    train_days : int
+        Length of the window before ``as_of``: 181 days are 2011-01-01 to 2011-07-01.
     validation_days, test_days : int
         Its last days: held out for the judgement, and before them for the training's own metrics.
-    hyperparameters : mapping of str to str
+    hyperparameters : mapping of str to int, float or str
         For the training script.
     training_instance, processing_instance, serving_instance : str
         SageMaker instance types.
@@ -40,10 +40,10 @@ class ModelSpec:
     description: str
     data: DataFile
     thresholds: Mapping[str, float]
-    train_months: int = 6
+    train_days: int = 181
     validation_days: int = 14
     test_days: int = 14
-    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    hyperparameters: Mapping[str, int | float | str] = field(default_factory=dict)
     training_instance: str = "ml.m5.large"
     processing_instance: str = "ml.m5.large"
     serving_instance: str = "ml.t2.medium"

@@ -1,0 +1,185 @@
+"""JSONata of the retraining workflow: the one place for its names, dates and texts; must not build states.
+
+Functions and variables: Step Functions Developer Guide, "Transforming data with JSONata in Step Functions".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.models.spec import ModelSpec
+
+DAY = 86_400_000  # milliseconds
+TTL = 90 * 86_400  # seconds after which DynamoDB may forget an item; the window has long ended then
+
+EXECUTION = "{% $states.context.Execution.Id %}"
+NOW = "{% $string($floor($millis() / 1000)) %}"
+KEEP = "{% $states.input %}"
+RESUMES = "{% $exists($states.input.resume) %}"
+HAS_CHAMPION = "{% $exists($states.input.champion) %}"
+PROMOTED = "{% $states.input.evaluation.verdict = 'promote' %}"
+
+# Absent, expired, or ours already: a retry, or a redrive of this execution. A done item has no expires_at.
+CLAIM_CONDITION = (
+    "{% $states.input.force = true ? 'attribute_exists(pk) OR attribute_not_exists(pk) OR :now = :me OR #owner = :me'"
+    " : 'attribute_not_exists(pk) OR expires_at < :now OR #owner = :me' %}"
+)
+
+
+def of(name: str) -> str:
+    """A member of the state's input."""
+    return f"{{% $states.input.{name} %}}"
+
+
+def adding(**members: str) -> str:
+    """Output: the input and further members, each given as JSONata; one that is nothing is left out."""
+    body = ", ".join(f"'{name}': {expression}" for name, expression in members.items())
+    return f"{{% $merge([$states.input, {{{body}}}]) %}}"
+
+
+def job_name(project: str, model: str) -> str:
+    """A name for what one try creates: another at each retry, redrive and resumption; at most 63 characters.
+
+    An execution's own name does not do: EventBridge's is 73 characters long.
+    """
+    unique = (
+        "$states.context.Execution.Id & '/' & $string($states.context.Execution.RedriveCount)"
+        " & '/' & $states.context.State.Name & '/' & $string($states.context.State.RetryCount)"
+    )
+    return f"{{% '{project}-{model}-' & $substring($hash({unique}, 'SHA-256'), 0, 20) %}}"
+
+
+def run_name(project: str, model: str) -> str:
+    """A name for what belongs to a run as a whole, from the name of its training job."""
+    return f"{{% '{project}-{model}-' & $substring($states.input.release, 0, 20) %}}"
+
+
+def data_uri(path: str) -> str:
+    """A place under the run's prefix in the data bucket."""
+    return f"{{% 's3://${{DataBucket}}/' & $states.input.prefix & '{path}' %}}"
+
+
+def window(spec: ModelSpec) -> str:
+    """The window that every trigger's way passes through: from ``as_of`` to lock, dates and prefix.
+
+    The lock's key holds the UTC ISO week of ``as_of``; the training window ends at ``as_of`` and is
+    ``spec.train_days`` long, unless the input gives its ends.
+    """
+    return (
+        "{% ("
+        "$as_of := $substring($exists($states.input.as_of) ? $states.input.as_of"
+        " : $states.context.Execution.StartTime, 0, 10);"
+        " $day := $toMillis($as_of);"
+        " $week := $fromMillis($day, '[X0001]-W[W01]');"
+        " $end := $exists($states.input.train_end) ? $substring($states.input.train_end, 0, 10) : $as_of;"
+        " $start := $exists($states.input.train_start) ? $substring($states.input.train_start, 0, 10)"
+        f" : $fromMillis($toMillis($end) - {spec.train_days * DAY}, '[Y0001]-[M01]-[D01]');"
+        " $run := $substring($hash($states.context.Execution.Id, 'SHA-256'), 0, 16);"
+        " $merge([$states.input, {"
+        f"'model': '{spec.name}', 'as_of': $as_of, 'force': $states.input.force = true, 'window': $week,"
+        f" 'lock': '{spec.name}#' & $week, 'train_start': $start, 'train_end': $end,"
+        f" 'prefix': 'retraining/{spec.name}/' & $as_of & '/' & $run"
+        "}])) %}"
+    )
+
+
+def claim_item(lock: str, forced: str) -> dict[str, Any]:
+    """The item that holds a window.
+
+    Parameters
+    ----------
+    lock, forced : str
+        JSONata without its marks.
+    """
+    seconds = "$floor($millis() / 1000)"
+    return {
+        "pk": {"S": f"{{% {lock} %}}"},
+        "owner": {"S": EXECUTION},
+        "status": {"S": "claimed"},
+        "forced": {"BOOL": f"{{% {forced} %}}"},
+        "expires_at": {"N": f"{{% $string({seconds} + 14400) %}}"},
+        "ttl": {"N": f"{{% $string({seconds} + {TTL}) %}}"},
+    }
+
+
+CLAIM_ITEM = claim_item("$states.input.lock", "$states.input.force")
+RECLAIM_ITEM = claim_item("$states.input.resume.data.lock", "false")
+ADD_CLAIM = KEEP
+RESUMED = "{% $merge([$states.input.resume.data, {'resume': $sift($states.input.resume, function($v, $k) {$k != 'data'})}]) %}"
+
+
+def resumes_at(state: str) -> str:
+    """Whether the input asks to begin at this state."""
+    return f"{{% $states.input.resume.state = '{state}' %}}"
+
+
+def passed(thresholds: Mapping[str, float]) -> str:
+    """Whether the metrics keep the absolute limit, and are not worse than the champion's by more than allowed."""
+    checks = "$states.input.evaluation.checks"
+    return (
+        f"{{% {checks}.wape <= {thresholds['wape']:g} and {checks}.worse_by <= {thresholds['worse_by']:g} %}}"
+    )
+
+
+def with_champion_if_any(inputs: Sequence[Mapping[str, Any]]) -> str:
+    """A processing job's inputs as one expression: the champion's is left out where there is none."""
+    body = ", ".join(_literal(each) for each in inputs if each["InputName"] != "champion")
+    champion = next(_literal(each) for each in inputs if each["InputName"] == "champion")
+    return f"{{% $exists($states.input.champion_data) ? [{body}, {champion}] : [{body}] %}}"
+
+
+def _literal(value: Any) -> str:
+    """A JSON value as JSONata, expressions within it unwrapped."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"'{key}': {_literal(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, str) and value.startswith("{%"):
+        return value[2:-2].strip()
+    return "'" + value + "'" if isinstance(value, str) else json.dumps(value)
+
+
+def failure(state: str) -> str:
+    """Output of a Catch: the data, and which state failed with what."""
+    return (
+        "{% $merge([$states.input, {'failure': {"
+        f"'state': '{state}', 'error': $states.errorOutput.Error, 'cause': $states.errorOutput.Cause}}}}]) %}}"
+    )
+
+
+FAILURE_ERROR = "{% $states.input.failure.error %}"
+FAILURE_CAUSE = (
+    "{% $states.input.failure.state & ': ' & ($exists($states.input.failure.cause)"
+    " ? $substring($states.input.failure.cause, 0, 30000) : 'no cause given') %}"
+)
+_CONSOLE = (
+    "'https://' & $split($states.context.Execution.Id, ':')[3] & '.console.aws.amazon.com/states/home?region='"
+    " & $split($states.context.Execution.Id, ':')[3] & '#/v2/executions/details/' & $states.context.Execution.Id"
+)
+_REASONS = "$join($states.input.evaluation.reasons, '; ')"
+
+
+def success(model: str) -> str:
+    """Message about a new champion."""
+    return _message(f"'The {model} model of ' & $states.input.as_of & ' serves: ' & {_REASONS} & '.'")
+
+
+def rejected(model: str) -> str:
+    """Message about a challenger that was not good enough: no failure."""
+    return _message(
+        f"'The {model} challenger of ' & $states.input.as_of & ' was rejected, the champion stays: ' & {_REASONS} & '.'"
+    )
+
+
+def failed(model: str) -> str:
+    """Message about a failure: state, error, cause, where to look, and what to type."""
+    return _message(
+        f"'The retraining of {model} failed in ' & $states.input.failure.state & ' with '"
+        " & $states.input.failure.error & '\\nCause: ' & ($exists($states.input.failure.cause)"
+        " ? $substring($states.input.failure.cause, 0, 4000) : 'none given')"
+        " & '\\nRepeat it: mlops-kit redrive ' & $states.context.Execution.Id"
+    )
+
+
+def _message(text: str) -> str:
+    return f"{{% {text} & '\\nLook at it: ' & {_CONSOLE} %}}"
