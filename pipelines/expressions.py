@@ -21,10 +21,13 @@ RESUMES = "{% $exists($states.input.resume) %}"
 HAS_CHAMPION = "{% $exists($states.input.champion) %}"
 PROMOTED = "{% $states.input.evaluation.verdict = 'promote' %}"
 
-# Absent, expired, or ours already: a retry, or a redrive of this execution. A done item has no expires_at.
+UNKNOWN_STATE = "{% 'No execution can begin at ' & $string($states.input.resume.state) %}"
+
+# Absent, expired, or ours already (a retry, or a redrive of this execution): a done item has no expires_at.
+# Forced: any item will do. AWS refuses expression values that an expression does not use.
 CLAIM_CONDITION = (
-    "{% $states.input.force = true ? 'attribute_exists(pk) OR attribute_not_exists(pk) OR :now = :me OR #owner = :me'"
-    " : 'attribute_not_exists(pk) OR expires_at < :now OR #owner = :me' %}"
+    "{% 'attribute_not_exists(pk) OR expires_at < :now OR #owner = :me'"
+    " & ($states.input.force = true ? ' OR attribute_exists(pk)' : '') %}"
 )
 
 
@@ -49,11 +52,6 @@ def job_name(project: str, model: str) -> str:
         " & '/' & $states.context.State.Name & '/' & $string($states.context.State.RetryCount)"
     )
     return f"{{% '{project}-{model}-' & $substring($hash({unique}, 'SHA-256'), 0, 20) %}}"
-
-
-def run_name(project: str, model: str) -> str:
-    """A name for what belongs to a run as a whole, from the name of its training job."""
-    return f"{{% '{project}-{model}-' & $substring($states.input.release, 0, 20) %}}"
 
 
 def data_uri(path: str) -> str:
@@ -106,7 +104,6 @@ def claim_item(lock: str, forced: str) -> dict[str, Any]:
 
 CLAIM_ITEM = claim_item("$states.input.lock", "$states.input.force")
 RECLAIM_ITEM = claim_item("$states.input.resume.data.lock", "false")
-ADD_CLAIM = KEEP
 RESUMED = "{% $merge([$states.input.resume.data, {'resume': $sift($states.input.resume, function($v, $k) {$k != 'data'})}]) %}"
 
 

@@ -1,112 +1,299 @@
-"""The retraining of a model: data, training, judgement, deployment and news, as one workflow.
+"""The retraining of a model: claim the window, prepare, train, judge, deploy, tell. One definition for every model.
 
-Pure: names no account and no region, and nothing that a job imports. Every state takes and gives one object,
-so that what a state was entered with is all that it needs to be entered again.
+Data flow: every state's output is its input and what it added, so a state's input alone suffices to begin
+again there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import Any
 
 from mlops_kit.artifacts import Artifact
-from mlops_kit.build import sagemaker_steps, steps
+from mlops_kit.build import steps
+from mlops_kit.build.steps import Call, ScriptJob, State
 from mlops_kit.pipeline import Function, GlueJob, Pipeline
 from mlops_kit.settings import Settings
-from pipelines import models
+from pipelines import expressions as x
+from pipelines import release
+from pipelines.models import find
 from pipelines.models.spec import ROOT, ModelSpec
-from pipelines.parts import claim, deployment, naming, notices, window
 
+FRAMEWORK, VERSION = "sklearn", "1.2-1"  # the newest that exists for training and for serving
 TIMEOUT = 4 * 3600  # seconds; also the life of a claim
-FRAMEWORK = "1.2-1"  # scikit-learn image that exists for training and for inference
-_FEATURES = (("pipelines/__init__.py", ROOT / "__init__.py"), ("pipelines/features", ROOT / "features"))
-_ROLE = "${SageMakerRole}"
-_SAGEMAKER = (steps.SAGEMAKER_BUSY, steps.JOB_FAILED)
-_IN = "$states.input"
+FEATURES = (("pipelines/__init__.py", ROOT / "__init__.py"), ("pipelines/features", ROOT / "features"))
+
+DATE = {"type": "string", "pattern": r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(T.*)?$"}
+INPUT_SCHEMA: Mapping[str, Any] = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "as_of": {**DATE, "description": "Day of the retraining; default the execution's start."},
+        "train_start": {**DATE, "description": "First day of the window; default 181 days before its end."},
+        "train_end": {**DATE, "description": "Day after the window's last; default as_of."},
+        "force": {"type": "boolean", "description": "Retrain although the window is claimed or done."},
+        "git_commit": {"type": "string", "maxLength": 64, "description": "Kept with the model's version."},
+        "resume": {
+            "type": "object",
+            "description": "Begin at a state, with the data that it had; `mlops-kit redrive` writes it.",
+            "additionalProperties": False,
+            "required": ["state", "data"],
+            "properties": {
+                "state": {"type": "string"},
+                "data": {"type": "object"},
+                "execution": {"type": "string"},
+            },
+        },
+    },
+}
 
 
 def build(
     settings: Settings, model: str = "demand", thresholds: Mapping[str, float] | None = None
 ) -> Pipeline:
-    """The retraining of one model.
+    """The retraining pipeline of a model.
 
     Parameters
     ----------
     settings : Settings
-        Gives project and region.
+        Region and project.
     model : str
-        Which model.
+        Name of a spec in ``pipelines.models``.
     thresholds : mapping of str to float, optional
-        Replaces thresholds of the model.
+        Replace some of the spec's: ``wape``, ``worse_by``.
+
+    Returns
+    -------
+    Pipeline
+        Named ``retraining-<model>``.
 
     Raises
     ------
     UsageError
-        There is no such model or threshold, or a threshold is no number of 0 or more.
+        There is no such model, or a threshold is unknown or no number.
     """
-    spec = models.find(model).with_thresholds(thresholds)
-    plan = _Plan(settings, spec)
-    definition, resumable = plan.definition()
+    spec = find(model).with_thresholds(thresholds)
+    scripts = tuple((name, ROOT / "jobs" / name) for name in ("train.py", "inference.py"))
+    training = Artifact("training", "tar.gz", (*scripts, *FEATURES))
+    scoring = Artifact("scoring", "zip", (("__main__.py", ROOT / "jobs" / "score_models.py"), *FEATURES))
     return Pipeline(
-        name=plan.name,
-        description=f"Retrains, judges and deploys the model {spec.name}: {spec.description}.",
-        definition=definition,
-        input_schema=window.input_schema(spec.thresholds, resumable),
+        name=f"retraining-{spec.name}",
+        description=f"{spec.description}: retrained, judged, deployed and reported",
+        definition=_definition(settings, spec, training, scoring),
+        input_schema=INPUT_SCHEMA,
         model=spec.name,
         functions=(_evaluate_model(),),
-        jobs=(_prepare_training_data(spec.name),),
-        artifacts=(plan.source, plan.scoring),
+        jobs=(_prepare_training_data(),),
+        artifacts=(training, scoring),
         data=(spec.data,),
-        reads=("prepared/", "models/"),
-        writes=("models/", "metrics/"),
+        reads=("retraining/",),
+        writes=("retraining/",),
     )
 
 
 def _evaluate_model() -> Function:
-    code = Artifact(
-        "evaluate_model", "zip", (("evaluate_model.py", ROOT / "functions" / "evaluate_model.py"),)
-    )
-    return Function("EvaluateModel", "evaluate_model.handler", code, reads=("metrics/",))
+    source = ROOT / "functions" / "evaluate_model.py"
+    code = Artifact("evaluate_model", "zip", ((source.name, source),))
+    return Function("EvaluateModel", "evaluate_model.handler", code, reads=("retraining/",))
 
 
-def _prepare_training_data(model: str) -> GlueJob:
+def _prepare_training_data() -> GlueJob:
     script = ROOT / "jobs" / "prepare_training_data.py"
     return GlueJob(
         "PrepareTrainingData",
         Artifact("prepare_training_data", "file", ((script.name, script),)),
-        modules=(Artifact("features", "wheel", _FEATURES),),
+        modules=(Artifact("pipeline_features", "wheel", FEATURES),),
         reads=("raw/",),
-        writes=(f"prepared/{model}/",),
+        writes=("retraining/",),
     )
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The workflow's states, each in one method; ``definition`` links them."""
+def _definition(settings: Settings, spec: ModelSpec, training: Artifact, scoring: Artifact) -> dict[str, Any]:
+    """Make every state, link them, and let every Task's errors lead to the failure path."""
+    region, project = settings.region, settings.project
+    image = steps.image_uri(FRAMEWORK, VERSION, region, spec.training_instance)
+    prepare = _prepare(region, spec)
+    train = _train(region, project, spec, image, training)
+    find_champion = _find_champion(region, project, spec)
+    describe_champion = _describe_champion(region)
+    score = _score(region, project, spec, image, scoring)
+    evaluate = _evaluate(region, spec)
+    register = release.register(region, project, spec, image, training)
+    deploy = release.deploy(region, project, spec, image, training)
+    approve = release.approve(region)
+    mark_done = _mark_done(region)
+    success = _notify(region, spec, "NotifySuccess", x.success(spec.name))
+    rejected = _notify(region, spec, "NotifyRejected", x.rejected(spec.name))
 
-    settings: Settings
-    spec: ModelSpec
-    failed: steps.State = field(default_factory=lambda: steps.fail(
-        "RetrainingFailed", f"{{% {_IN}.failure.error %}}", f"{{% {_IN}.failure.state & ': ' & {_IN}.failure.cause %}}"
-    ))
+    steps.chain([success, steps.succeed("Retrained")])
+    steps.chain([rejected, steps.succeed("Rejected")])
+    mark_done.next(steps.choice("Announce", [(x.PROMOTED, success)], rejected))
+    release_it = steps.chain([register, deploy, approve, mark_done])
+    check = steps.choice("CheckMetrics", [(x.passed(spec.thresholds), release_it)], mark_done)
+    steps.chain([prepare, train, find_champion])
+    steps.chain([describe_champion, score, evaluate, check])
+    find_champion.next(steps.choice("HasChampion", [(x.HAS_CHAMPION, describe_champion)], score))
 
-    @property
-    def name(self) -> str:
-        return f"retraining-{self.spec.name}"
+    work = [prepare, train, find_champion, describe_champion, score, evaluate, register, deploy, approve]
+    work += [mark_done, success, rejected]
+    first = _entrance(region, spec, work)
+    return steps.definition(first, f"Retrains the {spec.name} model", TIMEOUT)
 
-    @property
-    def own(self) -> str:
-        """Name of the endpoint and of the model package group."""
-        return f"{self.settings.project}-{self.spec.name}"
 
-    @property
-    def source(self) -> Artifact:
-        jobs = ROOT / "jobs"
-        files = (("train.py", jobs / "train.py"), ("inference.py", jobs / "inference.py"), *_FEATURES)
-        return Artifact("model_source", "tar.gz", files)
+def _entrance(region: str, spec: ModelSpec, work: list[State]) -> State:
+    """ResumeFrom, the window, its claim; and from all of it and the work the way to the failure path."""
+    claim = _claim(region, "ClaimWindow", x.CLAIM_ITEM, x.KEEP)
+    reclaim = _claim(region, "ReclaimWindow", x.RECLAIM_ITEM, x.RESUMED)
+    held = ("DynamoDB.ConditionalCheckFailedException",)
+    steps.catch([claim, reclaim], steps.succeed("AlreadyRetraining"), x.KEEP, held)
+    window = steps.pass_("ComputeWindow", x.window(spec))
+    steps.chain([window, claim, work[0]])
+    targets = [(x.resumes_at(state.state_id), state) for state in work]
+    unknown = steps.fail("UnknownState", "UnknownState", x.UNKNOWN_STATE)
+    reclaim.next(steps.choice("ResumeAt", targets, unknown))
+    _catch_failures(region, spec, [*work, claim, reclaim])
+    return steps.choice("ResumeFrom", [(x.RESUMES, reclaim)], window)
 
-    @property
-    def scoring(self) -> Artifact:
-        return Artifact(
-            "score_models", "zip", (("__main__.py", ROOT / "jobs" / "score_models.py"), *_FEATURES)
-        )
+
+def _claim(region: str, name: str, item: Mapping[str, Any], output: str) -> State:
+    arguments = {
+        "TableName": "${LockTable}",
+        "Item": dict(item),
+        "ConditionExpression": x.CLAIM_CONDITION,
+        "ExpressionAttributeNames": {"#owner": "owner"},
+        "ExpressionAttributeValues": {":now": {"N": x.NOW}, ":me": {"S": x.EXECUTION}},
+    }
+    return steps.task(name, region, "dynamodb:putItem", arguments, Call(30, (steps.DYNAMODB,)), output)
+
+
+def _prepare(region: str, spec: ModelSpec) -> State:
+    arguments = {
+        "JobName": "${PrepareTrainingDataJob}",
+        "Arguments": {
+            "--bucket": "${DataBucket}",
+            "--raw_key": spec.data.key,
+            "--output_prefix": x.of("prefix"),
+            "--train_start": x.of("train_start"),
+            "--train_end": x.of("train_end"),
+            "--validation_days": str(spec.validation_days),
+            "--test_days": str(spec.test_days),
+        },
+    }
+    call = Call(3600, (steps.GLUE, steps.JOB_FAILED))
+    return steps.task("PrepareTrainingData", region, "glue:startJobRun.sync", arguments, call, x.KEEP)
+
+
+def _train(region: str, project: str, spec: ModelSpec, image: str, source: Artifact) -> State:
+    job = ScriptJob(
+        image=image,
+        instance=spec.training_instance,
+        name=x.job_name(project, spec.name),
+        inputs={part: x.data_uri(f"/{part}/") for part in ("train", "validation")},
+        output=x.data_uri("/model/"),
+        source=f"s3://${{ArtifactBucket}}/{source.key}",
+        program="train.py",
+        hyperparameters=spec.hyperparameters,
+        metrics={f"validation:{name}": rf"validation:{name}=([-0-9.]+);" for name in ("wape", "mae", "bias")},
+    )
+    call = Call(7200, (steps.SAGEMAKER, steps.JOB_FAILED))
+    output = x.adding(model_data="$states.result.ModelArtifacts.S3ModelArtifacts")
+    return steps.training("TrainModel", region, job, call, output)
+
+
+def _find_champion(region: str, project: str, spec: ModelSpec) -> State:
+    arguments = {
+        "ModelPackageGroupName": f"{project}-{spec.name}",
+        "ModelApprovalStatus": "Approved",
+        "SortBy": "CreationTime",
+        "SortOrder": "Descending",
+        "MaxResults": 1,
+    }
+    output = x.adding(champion="$states.result.ModelPackageSummaryList[0].ModelPackageArn")
+    call = Call(60, (steps.SAGEMAKER,))
+    return steps.task("FindChampion", region, "aws-sdk:sagemaker:listModelPackages", arguments, call, output)
+
+
+def _describe_champion(region: str) -> State:
+    output = x.adding(champion_data="$states.result.InferenceSpecification.Containers[0].ModelDataUrl")
+    arguments = {"ModelPackageName": x.of("champion")}
+    integration = "aws-sdk:sagemaker:describeModelPackage"
+    return steps.task(
+        "DescribeChampion", region, integration, arguments, Call(60, (steps.SAGEMAKER,)), output
+    )
+
+
+def _score(region: str, project: str, spec: ModelSpec, image: str, code: Artifact) -> State:
+    base = "/opt/ml/processing"
+    inputs = {
+        "code": f"s3://${{ArtifactBucket}}/{code.key}",
+        "challenger": x.of("model_data"),
+        "test": x.data_uri("/test/"),
+        "data": x.data_uri("/data.json"),
+        "champion": x.of("champion_data"),
+    }
+    folders = [part for name in inputs if name != "code" for part in (f"--{name}", f"{base}/input/{name}")]
+    program = f"{base}/input/code/{code.key.rpartition('/')[2]}"
+    job = ScriptJob(
+        image=image,
+        instance=spec.processing_instance,
+        name=x.job_name(project, spec.name),
+        inputs=inputs,
+        output=x.data_uri("/metrics/"),
+        arguments=("python3", program, *folders, "--output", f"{base}/output"),
+    )
+    call = Call(3600, (steps.SAGEMAKER, steps.JOB_FAILED))
+    output = x.adding(metrics_key="$states.input.prefix & '/metrics/metrics.json'")
+    state = steps.processing("ScoreModels", region, job, call, output)
+    arguments = state.fields["arguments"]
+    arguments["ProcessingInputs"] = x.with_champion_if_any(arguments["ProcessingInputs"])
+    return state
+
+
+def _evaluate(region: str, spec: ModelSpec) -> State:
+    payload = {"bucket": "${DataBucket}", "key": x.of("metrics_key"), "thresholds": dict(spec.thresholds)}
+    arguments = {"FunctionName": "${EvaluateModelFunction}", "Payload": payload}
+    output = x.adding(evaluation="$states.result.Payload")
+    return steps.task("EvaluateModel", region, "lambda:invoke", arguments, Call(120, (steps.LAMBDA,)), output)
+
+
+def _mark_done(region: str) -> State:
+    arguments = {
+        "TableName": "${LockTable}",
+        "Key": {"pk": {"S": x.of("lock")}},
+        "UpdateExpression": "SET #status = :done REMOVE expires_at",
+        "ExpressionAttributeNames": {"#status": "status"},
+        "ExpressionAttributeValues": {":done": {"S": "done"}},
+    }
+    call = Call(30, (steps.DYNAMODB,))
+    return steps.task("MarkWindowDone", region, "dynamodb:updateItem", arguments, call, x.KEEP)
+
+
+def _notify(region: str, spec: ModelSpec, name: str, message: str, topic: str = "${RoutineTopic}") -> State:
+    words = {
+        "NotifySuccess": "retrained",
+        "NotifyRejected": "challenger rejected",
+        "NotifyFailure": "retraining failed",
+    }
+    arguments = {"TopicArn": topic, "Subject": f"{spec.name}: {words[name]}", "Message": message}
+    return steps.task(name, region, "sns:publish", arguments, Call(30, (steps.SNS,)), x.KEEP)
+
+
+def _catch_failures(region: str, spec: ModelSpec, states: list[State]) -> None:
+    """The failure path: release the window so that the run can be repeated, tell people, fail."""
+    arguments = {
+        "TableName": "${LockTable}",
+        "Key": {"pk": {"S": x.of("lock")}},
+        "ConditionExpression": "attribute_not_exists(pk) OR #owner = :me",
+        "ExpressionAttributeNames": {"#owner": "owner"},
+        "ExpressionAttributeValues": {":me": {"S": x.EXECUTION}},
+    }
+    call = Call(30, (steps.DYNAMODB,))
+    release_window = steps.task("ReleaseWindow", region, "dynamodb:deleteItem", arguments, call, x.KEEP)
+    tell = _notify(region, spec, "NotifyFailure", x.failed(spec.name), "${CriticalTopic}")
+    failed = steps.fail("RetrainingFailed", x.FAILURE_ERROR, x.FAILURE_CAUSE)
+    steps.chain([release_window, tell, failed])
+    steps.catch([release_window], tell, x.KEEP)
+    steps.catch([tell], failed, x.KEEP)
+    for state in states:
+        steps.catch([state], release_window, x.failure(state.state_id))

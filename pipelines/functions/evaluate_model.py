@@ -72,9 +72,9 @@ def judge(metrics: dict[str, dict[str, float] | None], thresholds: dict[str, flo
 
 
 def facts(report: dict[str, Any]) -> dict[str, str]:
-    """Lineage as short texts, as the model registry's customer metadata take them (256 characters each)."""
+    """Lineage as the model registry's customer metadata take it: 256 characters each, letters, digits, ``_.:/=+-@``."""
     data, model = report["data"], report["model"]
-    packages = ", ".join(f"{name} {version}" for name, version in sorted(model["packages"].items()))
+    packages = " ".join(f"{name}={version}" for name, version in sorted(model["packages"].items()))
     return {
         "train_start": data["train_start"],
         "train_end": data["train_end"],
