@@ -68,6 +68,8 @@ class Expression(NamedTuple):
         The key it stands under.
     catcher : bool
         Whether it stands in a Catch.
+    inner : str
+        JSON pointer from the location on, for a text inside a template, which AWS does not name.
     """
 
     kind: str
@@ -75,6 +77,7 @@ class Expression(NamedTuple):
     location: str
     field: str
     catcher: bool = False
+    inner: str = ""
 
 
 def find(place: Place, language: str) -> Iterator[Expression]:
@@ -122,16 +125,16 @@ def _jsonpath(place: Place) -> Iterator[Expression]:
         yield from _template(catcher.get("Assign"), f"{where}/Assign", True)
 
 
-def _template(value: Any, path: str, catcher: bool = False) -> Iterator[Expression]:
+def _template(value: Any, path: str, catcher: bool = False, inner: str = "") -> Iterator[Expression]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             if key.endswith(".$"):
-                yield Expression(TEMPLATE, item, path, key, catcher)
+                yield Expression(TEMPLATE, item, path, key, catcher, f"{inner}/{key}")
             else:
-                yield from _template(item, path, catcher)
+                yield from _template(item, path, catcher, f"{inner}/{key}")
     elif isinstance(value, list):
-        for item in value:
-            yield from _template(item, path, catcher)
+        for i, item in enumerate(value):
+            yield from _template(item, path, catcher, f"{inner}[{i}]")
 
 
 def _rule(rule: Mapping[str, Any], path: str) -> Iterator[Expression]:

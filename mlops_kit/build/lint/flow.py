@@ -44,7 +44,7 @@ def reads(place: Place, language: str) -> Iterator[tuple[str, str]]:
 
 def guarded(state: Mapping[str, Any]) -> Iterator[str]:
     """Members that a Choice asks for with IsPresent."""
-    waiting: list[Any] = list(state.get("Choices") or ())
+    waiting: list[Any] = [state.get("Choices")]
     while waiting:
         rule = waiting.pop()
         if isinstance(rule, list):
@@ -74,7 +74,7 @@ def passes(state: Mapping[str, Any], language: str) -> frozenset[str] | None:
         output = state.get("Output")
         kept = not works if output is None else _WHOLE_INPUT.fullmatch(str(output)) is not None
         rules = state.get("Choices")
-        ruled = any("Output" in rule for rule in rules if isinstance(rule, Mapping)) if rules else False
+        ruled = isinstance(rules, list) and any(isinstance(rule, Mapping) and "Output" in rule for rule in rules)
         return frozenset() if kept and not ruled else None
     if state.get("OutputPath", "$") != "$":
         return None

@@ -23,7 +23,7 @@ _FRESH = re.compile(r"States\.UUID|States\.MathRandom\(|\$uuid\(|\$random\(|\$no
 _RETRY_COUNT = re.compile(r"State\.RetryCount|\['State'\]\['RetryCount'\]")
 _REDRIVE = re.compile(r"Execution\.Redrive(Count|Time)|State\.EnteredTime")
 _ITEM = re.compile(r"Map\.Item|\['Map'\]\['Item'\]")
-_INPUT = re.compile(r"\$\.|\$\[|\$states\.input|\$[A-Za-z_]\w*")
+_INPUT = re.compile(r"(?<!\$)\$[.\[]|\$states\.(input|result)|\$(?!states\b)[A-Za-z_]\w*(?![\w(])")
 _SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _PLAIN_NAME = re.compile(r"\$\$\.Execution\.Name|\{%\s*\$states\.context\.Execution\.Name\s*%\}")
 
@@ -98,7 +98,7 @@ def _over_retries(name: Name) -> Iterator[Finding]:
         error
         for retrier in (retriers if isinstance(retriers, list) else ())
         if isinstance(retrier, Mapping) and retrier.get("MaxAttempts") != 0
-        for error in (retrier.get("ErrorEquals") or ())
+        for error in _names(retrier.get("ErrorEquals"))
     }
     if name.evaluated and matched & _EVERYTHING and not name.has(_RETRY_COUNT):
         yield _finding(
@@ -113,6 +113,10 @@ def _over_retries(name: Name) -> Iterator[Finding]:
             "add $$.Execution.RedriveCount to what the name is made of.",
             "warning",
         )
+
+
+def _names(errors: Any) -> list[str]:
+    return [error for error in errors if isinstance(error, str)] if isinstance(errors, list) else []
 
 
 def _form(name: Name) -> Iterator[Finding]:

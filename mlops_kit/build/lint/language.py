@@ -102,9 +102,7 @@ def _nearest(diagnostic: Diagnostic, definition: Mapping[str, Any]) -> str:
 
 
 def _expression(found: expressions.Expression, words: str) -> Finding:
-    state, field = where(found.location)
-    if found.kind == expressions.TEMPLATE:
-        field = f"{field}/{found.field}"
+    state, field = where(found.location + found.inner)
     if found.kind == expressions.JSONATA_TEXT:
         problem, fix = f"Bad JSONata in {found.text}: {words.rstrip('.')}.", _jsonata_fix(words)
     elif isinstance(found.text, str) and found.text.startswith("States."):
