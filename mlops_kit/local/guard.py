@@ -53,37 +53,32 @@ class Guard:
             await self._app(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
-        elif (refusal := self._refusal(scope)) is not None:
+        elif (refusal := _refusal(scope)) is not None:
             await answer(send, refusal[0], {"__type": refusal[1], "message": refusal[2]})
         elif scope["path"] == "/_mlops_kit/health":
             await answer(send, 200, self._health())
         else:
             await self._app(scope, _bounded(receive), _without_cors(send))
 
-    def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
-        headers = {name.lower(): value for name, value in scope["headers"]}
-        host = headers.get(b"host", b"").decode("latin-1")
-        if not _OUR_HOST.fullmatch(host):
-            return 403, "AccessDenied", f"The embedded AWS answers on loopback only, not as host {host!r}."
-        if b"origin" in headers or headers.get(b"sec-fetch-site", b"none") != b"none":
-            return (
-                403,
-                "AccessDenied",
-                "The embedded AWS does not answer web pages (Origin or Sec-Fetch-Site).",
-            )
-        path = unquote(scope["path"])
-        if _ADMIN.match(path) and path != "/_mlops_kit/health":
-            return 404, "NotFound", f"There is nothing at {path}."
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit():
-            return 400, "InvalidRequest", "Content-Length is not a number."
-        if int(length) > LARGEST_BODY:
-            return (
-                413,
-                "EntityTooLarge",
-                f"The body has {int(length)} bytes; at most {LARGEST_BODY} are taken.",
-            )
-        return None
+
+def _refusal(scope: Scope) -> tuple[int, str, str] | None:
+    """Status, code and words for a request that is not for us; None for one that is."""
+    headers = {name.lower(): value for name, value in scope["headers"]}
+    host = headers.get(b"host", b"").decode("latin-1")
+    length = headers.get(b"content-length", b"0")
+    path = unquote(scope["path"])
+    words = None
+    if not _OUR_HOST.fullmatch(host):
+        words = 403, "AccessDenied", f"The embedded AWS answers on loopback only, not as host {host!r}."
+    elif b"origin" in headers or headers.get(b"sec-fetch-site", b"none") != b"none":
+        words = 403, "AccessDenied", "The embedded AWS does not answer web pages (Origin or Sec-Fetch-Site)."
+    elif _ADMIN.match(path) and path != "/_mlops_kit/health":
+        words = 404, "NotFound", f"There is nothing at {path}."
+    elif not length.isdigit():
+        words = 400, "InvalidRequest", "Content-Length is not a number."
+    elif int(length) > LARGEST_BODY:
+        words = 413, "EntityTooLarge", f"The body has {int(length)} bytes; at most {LARGEST_BODY} are taken."
+    return words
 
 
 async def answer(send: Send, status: int, body: dict[str, Any]) -> None:

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 from mlops_kit.local import clients, corrections, lambda_seam
 from mlops_kit.local.clock import Clock
+from mlops_kit.local.corrections.states import Engine
 from mlops_kit.local.durability import Saver
 from mlops_kit.local.lambda_runtime import LambdaRuntime
 from mlops_kit.local.ministack import Ministack, after_import
@@ -77,9 +78,11 @@ class House:
             settle=self.saver.settle,
         )
         self.services = _services(self.context)
-        if "sagemaker" in self.services:  # InvokeEndpoint goes where its endpoints are, without asking the store
+        if (
+            "sagemaker" in self.services
+        ):  # InvokeEndpoint goes where its endpoints are, without asking the store
             self.services["sagemaker-runtime"].routes = self.services["sagemaker"].routes  # type: ignore[attr-defined]
-        self.ministack.states.engine = self.services.get("stepfunctions")  # type: ignore[assignment]
+        self.ministack.states.engine = cast(Engine, self.services["stepfunctions"])
         corrections.install(self._client, self._changed)
         self.functions = LambdaRuntime(self.runner, folder.root / "lambda", url, self.plumbing.log)
         self._threads: ThreadPoolExecutor | None = None
@@ -139,10 +142,5 @@ def _services(context: Context) -> dict[str, Service]:
     services = {}
     for name, place in SERVICES.items():
         module, _, attribute = place.partition(":")
-        try:
-            services[name] = getattr(importlib.import_module(module), attribute)(context)
-        except ModuleNotFoundError as error:
-            if not (error.name or "").startswith("mlops_kit.local"):
-                raise
-            logger.warning("%s is not there yet (%s)", name, error)
+        services[name] = getattr(importlib.import_module(module), attribute)(context)
     return services

@@ -30,6 +30,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "SERVICE_HANDLERS",
         "_load_persisted_state",
         "save_all",
+        "_collect_scripts",
         "_build_persistence_save_dict",
         "_state_map",
         "_get_module",
@@ -56,6 +57,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "services.lambda_svc": (
         "_create_function",
+        "_emit_lambda_metrics",
         "_execute_function_dispatch",
         "_fetch_code_from_s3",
         "_inbound_invoke_depth",
@@ -127,6 +129,7 @@ class Ministack:
         self._saved = self._read_saved()
         self._app._load_persisted_state = self._load
         self._app.save_all = lambda _: None  # we save, atomically and on disk
+        self._app._collect_scripts = lambda *_: []  # nothing that lies in a system folder is run
 
     @property
     def app(self) -> Callable[..., Any]:
