@@ -77,7 +77,7 @@ class LambdaRuntime:
     def __init__(self, runner: Runner, root: Path, url: str, log: Log) -> None:
         self._runner = runner
         self._root = root
-        self._url = url
+        self.url = url
         self._log = log
         self._files = Files(root / "code")
         self._changed = threading.Condition()
@@ -151,7 +151,7 @@ class LambdaRuntime:
     def _start(self, function: Function) -> Worker:
         task, layers = self._files.task_root(function), self._files.layers_root(function)
         plan = WorkerPlan.new(function, task, self._files.site(), self._root / "workers")
-        base = Runner.base_environment(plan.home, self._url, region=function.arn.split(":")[3])
+        base = Runner.base_environment(plan.home, self.url, region=function.arn.split(":")[3])
         return Worker.start(self._runner, plan, environment(function, task, layers, plan.stream, base))
 
     def _take(self, function: Function) -> Worker | None:

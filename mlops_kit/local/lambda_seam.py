@@ -10,10 +10,13 @@ import base64
 import binascii
 import json
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from mlops_kit.local import lambda_async
+from mlops_kit.local.clients import client
 from mlops_kit.local.lambda_files import Function, Layer
 from mlops_kit.local.lambda_runtime import Invocation, LambdaRuntime
 from mlops_kit.local.ministack import module
@@ -32,7 +35,7 @@ def install(runtime: LambdaRuntime) -> None:
     """Let every call of a function reach `runtime`, and refuse code that is not there."""
     service = module("services.lambda_svc")
     client_context: ContextVar[str | None] = ContextVar("lambda_client_context", default=None)
-    invoke = service._invoke
+    invoke, measure = service._invoke, service._emit_lambda_metrics
 
     async def _invoke(name: str, event: Any, headers: Mapping[str, str], *rest: Any, **more: Any) -> Any:
         client_context.set(_decoded(headers.get("x-amz-client-context", "")))
@@ -44,7 +47,7 @@ def install(runtime: LambdaRuntime) -> None:
         refusal = _refusal(func, config)
         if refusal:
             error = {"errorType": "Runtime.Unsupported", "errorMessage": refusal}
-            return {"body": error, "error": True, "function_error": "Unhandled", "log": f"{refusal}\n"}
+            return _result(request_id, error, f"{refusal}\n", failed=True)
         invocation = Invocation(
             request_id,
             json.dumps(event).encode(),
@@ -52,16 +55,29 @@ def install(runtime: LambdaRuntime) -> None:
             _trace(service, config),
             client_context.get(),
         )
+        begun = time.monotonic()
         outcome = runtime.invoke(_function(service, func, config), invocation)
+        milliseconds = (time.monotonic() - begun) * 1000
+        measure(config["FunctionName"], duration_ms=milliseconds, error=outcome.failed, throttle=False)
         body = outcome.payload if outcome.raw else json.loads(outcome.payload)
-        if outcome.failed:
-            return {"body": body, "error": True, "function_error": "Unhandled", "log": outcome.log}
-        return {"body": body, "log": outcome.log}
+        return _result(request_id, body, outcome.log, failed=outcome.failed)
+
+    def measure_throttles(name: str, *, throttle: bool, **values: Any) -> None:
+        if throttle:  # what ran is measured above, whoever called
+            measure(name, throttle=True, **values)
 
     service._invoke = _invoke
     service._execute_function_dispatch = dispatch
+    service._emit_lambda_metrics = measure_throttles
     service._inbound_invoke_depth = _depth
     _refuse_missing_code(service)
+    lambda_async.install(lambda name, region: client(runtime.url, region, name))
+
+
+def _result(request_id: str, body: Any, log: str, *, failed: bool) -> dict[str, Any]:
+    """What ministack takes for the end of a function, and `lambda_async` with it."""
+    answer = {"body": body, "log": log, "request_id": request_id}
+    return {**answer, "error": True, "function_error": "Unhandled"} if failed else answer
 
 
 def _function(service: Any, func: Mapping[str, Any], config: Mapping[str, Any]) -> Function:

@@ -74,6 +74,12 @@ def messages(aws: EmbeddedAws, name: str) -> list[str]:
     return [event["message"] for event in events]
 
 
+def make_queue(sqs: Any, name: str) -> tuple[str, str]:
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    return url, attributes["QueueArn"]
+
+
 def test_an_error_carries_its_class_and_a_stack_trace(functions: Functions) -> None:
     name = functions.make("def handler(e, c):\n    raise ValueError('boom')")
     answer, error = functions.call(name, LogType="Tail")
@@ -194,10 +200,7 @@ def test_a_queue_a_topic_and_a_rule_reach_functions(aws: EmbeddedAws, functions:
     name = functions.make("import json\ndef handler(e, c): print('GOT ' + json.dumps(e))")
     arn = functions.arn(name)
     sqs, sns, events = aws.client("sqs"), aws.client("sns"), aws.client("events")
-    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
-    queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"][
-        "QueueArn"
-    ]
+    queue, queue_arn = make_queue(sqs, name)
     functions.client.create_event_source_mapping(FunctionName=name, EventSourceArn=queue_arn)
     topic = sns.create_topic(Name=name)["TopicArn"]
     sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=arn)
@@ -223,8 +226,7 @@ def test_a_queue_a_topic_and_a_rule_reach_functions(aws: EmbeddedAws, functions:
 def test_a_failing_message_comes_to_the_dead_letter_queue(aws: EmbeddedAws, functions: Functions) -> None:
     name = functions.make("def handler(e, c): raise ValueError('no')")
     sqs = aws.client("sqs")
-    dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    dead, arn = make_queue(sqs, f"{name}-dead")
     policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1})
     queue = sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy, "VisibilityTimeout": "1"})[
         "QueueUrl"
@@ -233,6 +235,85 @@ def test_a_failing_message_comes_to_the_dead_letter_queue(aws: EmbeddedAws, func
     sqs.send_message(QueueUrl=queue, MessageBody="poison")
     found = eventually(lambda: sqs.receive_message(QueueUrl=dead, WaitTimeSeconds=1).get("Messages"))
     assert found[0]["Body"] == "poison"
+
+
+def test_an_asynchronous_failure_is_retried_and_comes_to_its_destination(
+    aws: EmbeddedAws, functions: Functions
+) -> None:
+    name = functions.make("def handler(e, c): raise ValueError('no')")
+    sqs, events, arn = aws.client("sqs"), aws.client("events"), functions.arn(name)
+    queue, queue_arn = make_queue(sqs, name)
+    functions.client.put_function_event_invoke_config(
+        FunctionName=name, MaximumRetryAttempts=1, DestinationConfig={"OnFailure": {"Destination": queue_arn}}
+    )
+    events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
+    events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": arn}])
+    functions.client.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"by": "invoke"}')
+    events.put_events(Entries=[{"Source": name, "DetailType": "t", "Detail": '{"by": "rule"}'}])
+    found: list[dict[str, Any]] = []
+
+    def two() -> bool:
+        answer = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1)
+        found.extend(json.loads(message["Body"]) for message in answer.get("Messages", []))
+        return len(found) == 2
+
+    eventually(two)
+    for record in found:
+        context = record["requestContext"]
+        assert (context["condition"], context["approximateInvokeCount"]) == ("RetriesExhausted", 2)
+        assert context["functionArn"] == f"{arn}:$LATEST"
+        assert record["responsePayload"]["errorType"] == "ValueError"
+        assert record["responsePayload"]["requestId"] == context["requestId"]
+        assert record["responseContext"]["functionError"] == "Unhandled"
+    by = {(r["requestPayload"].get("detail") or r["requestPayload"])["by"] for r in found}
+    assert by == {"invoke", "rule"}
+
+
+def test_a_success_has_a_destination_and_a_dead_letter_is_the_event(
+    aws: EmbeddedAws, functions: Functions
+) -> None:
+    sqs = aws.client("sqs")
+    queue, queue_arn = make_queue(sqs, f"both-{uuid.uuid4().hex[:8]}")
+    good = functions.make("def handler(e, c): return {'seen': e}")
+    bad = functions.make("def handler(e, c): raise KeyError('k')", DeadLetterConfig={"TargetArn": queue_arn})
+    success = {"OnSuccess": {"Destination": queue_arn}}
+    functions.client.put_function_event_invoke_config(FunctionName=good, DestinationConfig=success)
+    functions.client.put_function_event_invoke_config(FunctionName=bad, MaximumRetryAttempts=0)
+
+    def sent(name: str) -> dict[str, Any]:
+        functions.client.invoke(FunctionName=name, InvocationType="Event", Payload=b"[1]")
+        query = {"QueueUrl": queue, "WaitTimeSeconds": 1, "MessageAttributeNames": ["All"]}
+        message = eventually(lambda: sqs.receive_message(**query).get("Messages"))[0]
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return dict(message)
+
+    record = json.loads(sent(good)["Body"])
+    assert (record["requestContext"]["condition"], record["responsePayload"]) == ("Success", {"seen": [1]})
+    letter = sent(bad)
+    assert json.loads(letter["Body"]) == [1]
+    assert letter["MessageAttributes"]["ErrorMessage"]["StringValue"] == "'k'"
+
+
+def test_every_run_counts_in_the_metrics_whoever_called(aws: EmbeddedAws, functions: Functions) -> None:
+    name = functions.make("def handler(e, c): return 1 / e")
+    functions.client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    functions.call(name, 1)
+    functions.client.invoke(FunctionName=name, InvocationType="Event", Payload=b"0")
+
+    def count(metric: str) -> float:
+        points = aws.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName=metric,
+            Dimensions=[{"Name": "FunctionName", "Value": name}],
+            StartTime=time.time() - 600,
+            EndTime=time.time() + 600,
+            Period=3600,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return float(sum(point["Sum"] for point in points))
+
+    eventually(lambda: count("Invocations") == 2)
+    assert count("Errors") == 1
 
 
 def test_no_worker_outlives_the_server(fresh_aws: EmbeddedAws) -> None:
