@@ -69,7 +69,8 @@ _MODULES = {
     "mlops_kit.artifacts": "Artifact DataFile",
     "mlops_kit.errors": "DeployError ExecutionFailed KitError NotReachable UsageError",
     "mlops_kit.pipeline": "Function GlueJob Pipeline Schedule",
-    "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan removal session template",
+    "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan "
+    "removal session template",
     "mlops_kit.public_runs": "find history latest redrive report run runs_chart stop",
     "mlops_kit.settings": "Settings",
 }

@@ -232,10 +232,12 @@ def _prefixes(pipeline: Pipeline | str, with_data: bool) -> tuple[str, ...]:
         return ()
     if not isinstance(pipeline, Pipeline):
         return ("",)
-    parts = [pipeline.writes, *(one.writes for one in (*pipeline.functions, *pipeline.jobs))]
-    return tuple(
-        dict.fromkeys([*(p for writes in parts for p in writes), *(file.key for file in pipeline.data)])
-    )
+    written: list[str] = [*pipeline.writes]
+    for function in pipeline.functions:
+        written += function.writes
+    for job in pipeline.jobs:
+        written += job.writes
+    return tuple(dict.fromkeys([*written, *(file.key for file in pipeline.data)]))
 
 
 def _found(settings: Settings) -> Settings:

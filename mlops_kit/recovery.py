@@ -9,6 +9,7 @@ redrive".
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -201,9 +202,11 @@ def _after(state: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _entries(definition: Mapping[str, Any]) -> set[str]:
-    """States at which the workflow's ResumeFrom can begin."""
-    entry = definition["States"].get(ENTRY, {})
-    return {rule["Next"] for rule in entry.get("Choices", ()) if "Next" in rule}
+    """States at which ResumeFrom can begin: those that its rules lead to or compare with."""
+    rules = definition["States"].get(ENTRY, {}).get("Choices", [])
+    named = {rule["Next"] for rule in rules if "Next" in rule}
+    named.update(*(re.findall(r"[\"']([^\"'\\]+)\\?[\"']", json.dumps(rule)) for rule in rules))
+    return named & set(definition["States"])
 
 
 def _resume(

@@ -189,14 +189,15 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> RenderableType:
-    """A table for a terminal; cells are text."""
+    """A table for a terminal, its title a line of its own above it; cells are text."""
     from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in head:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
-    return table
+        table.add_row(*(Text(str(cell)) for cell in row))
+    return Group(Text(title, "bold"), table) if title else table

@@ -15,7 +15,7 @@ from mlops_kit.deploy.aws import Session
 from mlops_kit.deploy.changes import Row, all_added, row, settled
 from mlops_kit.deploy.changeset import ChangeSet
 from mlops_kit.deploy.follow import Ended, follow, pause
-from mlops_kit.deploy.plan import Plan, Shown, html_table, text_table
+from mlops_kit.deploy.plan import Plan, Shown, html_table
 from mlops_kit.errors import DeployError, UsageError
 from mlops_kit.pipeline import Stack
 
@@ -52,7 +52,11 @@ class Applied(Shown):
         return f"{self.stack}: {count} changed" if self.changes else f"{self.stack}: no changes"
 
     def __rich__(self) -> Any:
-        return text_table(("output", "value"), sorted(self.outputs.items()), self._title)
+        from rich.text import Text
+
+        width = max(map(len, self.outputs), default=0)
+        lines = (f"  {name:{width}}  {value}" for name, value in sorted(self.outputs.items()))
+        return Text("\n".join((self._title, *lines)), no_wrap=True, overflow="ignore")
 
     def _html(self) -> str:
         return f"<p><b>{self._title}</b></p>" + html_table(("output", "value"), sorted(self.outputs.items()))
