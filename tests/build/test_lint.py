@@ -368,6 +368,23 @@ def test_jsonata_outputs_that_lack_what_is_read_later_are_found() -> None:
     assert not lint(value)
 
 
+def test_an_output_that_merges_into_the_input_keeps_it() -> None:
+    work = {"Type": "Task", "Resource": f"{STATES}lambda:invoke", "TimeoutSeconds": 5}
+    merged = "{% $merge([$states.input, {'more': $states.result.Payload}]) %}"
+    value = machine(
+        Work=work | {"Arguments": {"FunctionName": "f"}, "Output": merged, "Next": "Rest"},
+        Rest={"Type": "Wait", "Seconds": "{% $states.input.more %}", "End": True},
+    ) | {"QueryLanguage": "JSONata"}
+    assert not lint(value)
+    first = {"First": work | {"Arguments": {"FunctionName": "f"}, "Next": "Work"}}
+    value = value | {"StartAt": "First", "States": first | value["States"]}
+    assert not lint(value)
+    value["States"]["Rest"]["Seconds"] = "{% $states.input.pause %}"
+    finding = only(value)
+    assert (finding.state, finding.field) == ("First", "Output")
+    assert "Rest reads {% $states.input.pause %}" in finding.problem
+
+
 def test_traces_of_the_data_science_sdk_are_found() -> None:
     printed = "<stepfunctions.inputs.placeholders.ExecutionInput object at 0x7f0a>"
     parameters = {

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlops_kit.asl import expressions, intrinsics
+from mlops_kit.asl import expressions, intrinsics, jsonata
+from mlops_kit.asl.jsonatafunctions import ExpressionError
 from mlops_kit.asl.pathparse import BadPath, parse
 from mlops_kit.asl.states import JSONATA, Place
 
@@ -71,16 +72,37 @@ def passes(state: Mapping[str, Any], language: str) -> frozenset[str] | None:
     """What a state adds to its input when it passes it on, or ``None`` when it passes on something else."""
     works = state.get("Type") in ("Task", "Map", "Parallel")
     if language == JSONATA:
-        output = state.get("Output")
-        kept = not works if output is None else _WHOLE_INPUT.fullmatch(str(output)) is not None
         rules = state.get("Choices")
-        ruled = isinstance(rules, list) and any(isinstance(rule, Mapping) and "Output" in rule for rule in rules)
-        return frozenset() if kept and not ruled else None
+        if isinstance(rules, list) and any(isinstance(rule, Mapping) and "Output" in rule for rule in rules):
+            return None
+        if "Output" not in state:
+            return None if works else frozenset()
+        return _kept(state["Output"])
     if state.get("OutputPath", "$") != "$":
         return None
     if not works and state.get("InputPath", "$") != "$":
         return None
     return _through_result_path(state, works or "Result" in state or "Parameters" in state)
+
+
+def _kept(output: Any) -> frozenset[str] | None:
+    """What ``{% $merge([$states.input, {...}]) %}`` adds to the input; ``None`` for other outputs."""
+    if not jsonata.is_expression(output):
+        return None
+    if _WHOLE_INPUT.fullmatch(output):
+        return frozenset()
+    try:
+        tree = jsonata.compiled(jsonata.unwrap(output)).ast
+        (array,) = tree.arguments
+        first, *objects = array.expressions
+        whole = [step.value for step in first.steps] == ["states", "input"]
+        if tree.procedure.value != "merge" or not whole:
+            return None
+        return frozenset(
+            str(key.value) for item in objects for key, _ in item.lhs_object if key.type == "string"
+        )
+    except (ExpressionError, AttributeError, TypeError, ValueError):  # any other form of expression
+        return None
 
 
 def _through_result_path(state: Mapping[str, Any], makes: bool) -> frozenset[str] | None:
