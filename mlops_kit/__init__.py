@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         session,
         template,
     )
-    from mlops_kit.public_runs import find, history, latest, redrive, report, run, runs_chart, stop
+    from mlops_kit.public_runs import champion, find, history, latest, redrive, report, run, runs_chart, stop
     from mlops_kit.settings import Settings
 
 __version__ = "0.1.0"
@@ -44,6 +44,7 @@ __all__ = [
     "__version__",
     "apply",
     "bootstrap",
+    "champion",
     "configuration_drift",
     "definition",
     "destroy",
@@ -71,7 +72,7 @@ _MODULES = {
     "mlops_kit.pipeline": "Function GlueJob Pipeline Schedule",
     "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan "
     "removal session template",
-    "mlops_kit.public_runs": "find history latest redrive report run runs_chart stop",
+    "mlops_kit.public_runs": "champion find history latest redrive report run runs_chart stop",
     "mlops_kit.settings": "Settings",
 }
 

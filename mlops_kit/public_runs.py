@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_kit.errors import KitError
+from mlops_kit.errors import KitError, UsageError
 from mlops_kit.pipeline import Pipeline
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_kit.deploy.aws import Session
+    from mlops_kit.observe.champion import Champion
     from mlops_kit.observe.charts import Chart
     from mlops_kit.observe.history import History
     from mlops_kit.runs import Run
@@ -126,6 +127,25 @@ def latest(session: Session, pipeline: Pipeline | str) -> Run | None:
                 found = client.list_executions(stateMachineArn=arn, maxResults=1)["executions"]
                 return Run(session, found[0]["executionArn"]) if found else None
     return None
+
+
+def champion(session: Session, pipeline: Pipeline) -> Champion:
+    """The version that serves: the newest approved one of the pipeline's model in the registry.
+
+    Raises
+    ------
+    UsageError
+        The pipeline trains no model.
+    KitError
+        No version is approved yet.
+    """
+    from mlops_kit.observe import champion as room
+
+    if pipeline.model is None:
+        raise UsageError(f"The pipeline {pipeline.name} trains no model.")
+    name = f"{session.settings.project}-{pipeline.model}"
+    clients = (session.client(service) for service in ("sagemaker", "s3", "sagemaker-runtime"))
+    return room.find(*clients, name, name)
 
 
 def history(session: Session, pipeline: Pipeline | str | None = None) -> pd.DataFrame:

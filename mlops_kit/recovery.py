@@ -177,7 +177,11 @@ def _caught(top: Sequence[Visit], definition: Mapping[str, Any]) -> int | None:
     """The last caught failure after which the workflow could only fail."""
     good = _can_succeed(definition["States"])
     pairs = zip(range(len(top)), top, top[1:], strict=False)
-    found = [number for number, visit, after in pairs if visit.status == "CAUGHT" and after.state not in good]
+    found = [
+        number
+        for number, visit, after in pairs
+        if visit.status == "CAUGHT" and visit.state in good and after.state not in good
+    ]
     return found[-1] if found else None
 
 
@@ -202,17 +206,26 @@ def _after(state: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _entries(definition: Mapping[str, Any]) -> set[str]:
-    """States at which ResumeFrom can begin: those that its rules lead to or compare with."""
-    rules = definition["States"].get(ENTRY, {}).get("Choices", [])
+    """States at which the workflow can begin: those that the Choices behind ResumeFrom lead to or name."""
+    states = definition["States"]
+    rules = list(states.get(ENTRY, {}).get("Choices", ()))
+    for rule in list(rules):
+        state = states.get(rule.get("Next"), {})
+        while state.get("Type") != "Choice" and "Next" in state:
+            state = states[state["Next"]]
+        rules += state.get("Choices", ()) if state.get("Type") == "Choice" else ()
     named = {rule["Next"] for rule in rules if "Next" in rule}
     named.update(*(re.findall(r"[\"']([^\"'\\]+)\\?[\"']", json.dumps(rule)) for rule in rules))
-    return named & set(definition["States"])
+    return named & set(states)
 
 
 def _resume(
     execution: Execution, top: Sequence[Visit], number: int, now: Mapping[str, Any], why: str
 ) -> Decision:
     failed, entries = top[number], _entries(now)
+    given = dict(execution.input) if isinstance(execution.input, dict) else {}
+    if failed.state not in entries and given.get("resume", {}).get("state") in entries:
+        return Decision("resume", given["resume"]["state"], (), f"{why} It had not come to its work.", given)
     if failed.state not in entries:
         known = f"it can begin at {', '.join(sorted(entries))}" if entries else f"it has no state {ENTRY}"
         raise UsageError(
@@ -223,7 +236,6 @@ def _resume(
     if failed.input is None:
         raise UsageError(f"{why} The history does not hold what {failed.state} was given.")
     resume = {"state": failed.state, "data": json.loads(failed.input), "execution": execution.arn}
-    given = dict(execution.input) if isinstance(execution.input, dict) else {}
     kept = _kept(top[:number], failed.state)
     return Decision("resume", failed.state, kept, why, {**given, "resume": resume})
 

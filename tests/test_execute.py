@@ -69,10 +69,15 @@ def catching(queue: str, *, entry: bool = True, comment: str = "") -> dict[str, 
         }  # fmt: skip
 
     rules = [
-        {"And": [{"Variable": "$.resume", "IsPresent": True}, {"Variable": "$.resume.state", "StringEquals": name}],
-         "Next": f"Take{name}"}
+        {
+            "And": [
+                {"Variable": "$.resume", "IsPresent": True},
+                {"Variable": "$.resume.state", "StringEquals": name},
+            ],
+            "Next": f"Take{name}",
+        }
         for name in ("Prepare", "Train")
-    ]  # fmt: skip
+    ]
     states = {
         "Prepare": task("Prepare", "Train"),
         "Train": task("Train", "Done"),
@@ -248,7 +253,7 @@ def test_a_mended_definition_is_used_instead_of_the_old_one(where: Session) -> N
     run = execute.start(where, arn, {"as_of": "2011-07-01"}, {})
     assert execute.wait(where, run)["status"] == "FAILED"
     mended = {**broken, "Comment": "mended"}
-    mended["States"] = {**broken["States"], "Train": {"Type": "Pass", "End": True}}
+    mended["States"] = {**broken["States"], "Train": {"Type": "Pass", "Next": "Done"}}
     where.client("stepfunctions").update_state_machine(stateMachineArn=arn, definition=json.dumps(mended))
     decision, again = recovery.redrive(where, read(where.client("stepfunctions"), run))
     assert decision.way == "resume" and "changed meanwhile" in decision.why
