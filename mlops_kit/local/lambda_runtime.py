@@ -102,7 +102,7 @@ class LambdaRuntime:
             if fresh:
                 worker.wait_until_ready(function.timeout)
                 report.init = worker.init_seconds
-            report.before = worker.output()
+            report.before = worker.plan.as_on_aws(worker.output())
             report.begin()
             reply = worker.run(_headers(invocation), invocation.payload, function.timeout)
         except Crashed as crash:
@@ -122,7 +122,7 @@ class LambdaRuntime:
             worker.kill()
 
     def _replied(self, worker: Worker, report: _Report, reply: Reply) -> Outcome:
-        text = report.text(worker.output())
+        text = report.text(worker.plan.as_on_aws(worker.output()))
         self._log(worker.plan.function.log_group, worker.plan.stream, text)
         log = "".join(f"{line}\n" for line in text)
         if reply.init_error:
@@ -136,23 +136,25 @@ class LambdaRuntime:
             )
             error = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
             return Outcome(json.dumps(error).encode(), True, log)
-        return Outcome(reply.body, reply.failed, log, raw=reply.raw)
+        body = worker.plan.as_on_aws(reply.body.decode()).encode() if reply.failed else reply.body
+        return Outcome(body, reply.failed, log, raw=reply.raw)
 
     def _crashed(self, worker: Worker, report: _Report, crash: Crashed, request_id: str) -> Outcome:
         report.status = (
             "timeout" if crash.error_type == "Sandbox.Timedout" else f"error\tError Type: {crash.error_type}"
         )
-        text = report.text(worker.output(), crash.log_line(request_id))
+        text = report.text(worker.plan.as_on_aws(worker.output()), crash.log_line(request_id))
         self._log(worker.plan.function.log_group, worker.plan.stream, text)
         message = f"RequestId: {request_id} Error: {crash.reason}"
         error = {"errorType": crash.error_type, "errorMessage": message}
         return Outcome(json.dumps(error).encode(), True, "".join(f"{line}\n" for line in text))
 
     def _start(self, function: Function) -> Worker:
-        task, layers = self._files.task_root(function), self._files.layers_root(function)
-        plan = WorkerPlan.new(function, task, self._files.site(), self._root / "workers")
+        plan = WorkerPlan.new(function, self._files, self._root / "workers")
         base = Runner.base_environment(plan.home, self.url, region=function.arn.split(":")[3])
-        return Worker.start(self._runner, plan, environment(function, task, layers, plan.stream, base))
+        return Worker.start(
+            self._runner, plan, environment(function, plan.task, plan.layers, plan.stream, base)
+        )
 
     def _take(self, function: Function) -> Worker | None:
         with self._changed:

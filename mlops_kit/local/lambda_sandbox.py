@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_kit.local import lambda_worker
-from mlops_kit.local.lambda_files import Function
+from mlops_kit.local.lambda_files import Files, Function
 from mlops_kit.local.lambda_worker import Channel
 from mlops_kit.local.processes import Ended, ProcessSpec, Runner
 
@@ -61,16 +61,23 @@ class WorkerPlan:
     id: str
     function: Function
     task: Path
+    layers: Path
     site: Path
     home: Path
     stream: str
 
     @classmethod
-    def new(cls, function: Function, task: Path, site: Path, homes: Path) -> WorkerPlan:
+    def new(cls, function: Function, files: Files, homes: Path) -> WorkerPlan:
         """A plan with a new id, folder and log stream."""
         id = uuid.uuid4().hex
         stream = f"{datetime.now(UTC):%Y/%m/%d}/[{function.version}]{id}"
-        return cls(f"lambda-{id}", function, task, site, homes / id, stream)
+        task, layers = files.task_root(function), files.layers_root(function)
+        return cls(f"lambda-{id}", function, task, layers, files.site(), homes / id, stream)
+
+    def as_on_aws(self, text: str) -> str:
+        """A text with the places of code as they are called on AWS, as in a stack trace."""
+        text = text.replace(str(self.task), "/var/task").replace(str(self.layers), "/opt")
+        return text.replace(str(self.site), "/var/runtime")
 
     @property
     def family(self) -> tuple[str, str]:

@@ -156,6 +156,7 @@ def test_a_function_reaches_the_port_with_plain_boto3(aws: EmbeddedAws, function
     assert aws.client("s3").get_object(Bucket=bucket, Key="k")["Body"].read() == b"from the function"
 
 
+@pytest.mark.slow
 def test_a_loop_of_functions_is_stopped(functions: Functions) -> None:
     code = """
         import boto3, json
