@@ -24,15 +24,13 @@ _ORDER = (
 _MEANT_NULL = {"InputPath", "OutputPath", "ResultPath"}  # null says "nothing" there; elsewhere AWS refuses it
 
 
-def canonical(value: Any, resource: str, path: str = "") -> Any:
+def canonical(value: Any, path: str = "") -> Any:
     """A definition in one order.
 
     Parameters
     ----------
     value : Any
         What the SDK emitted.
-    resource : str
-        Beginning of every Task's resource, such as ``arn:aws:states:::``.
     path : str
         Where it stands; set by the recursion.
 
@@ -50,16 +48,16 @@ def canonical(value: Any, resource: str, path: str = "") -> Any:
     if isinstance(value, Mapping):
         names = list(value) if path.endswith("/States") else sorted(value, key=_rank)
         return {
-            name: canonical(value[name], resource, f"{path}/{name}")
+            name: canonical(value[name], f"{path}/{name}")
             for name in names
             if value[name] is not None or name in _MEANT_NULL
         }
     if isinstance(value, str):
         if " object at 0x" in value:
             raise KitError(f"A Python object stands in the definition at {path}: {value}")
-        return value.replace("arn:aws:states:::", resource) if path.endswith("/Resource") else value
+        return value
     if isinstance(value, Sequence):
-        return [canonical(inner, resource, f"{path}/{index}") for index, inner in enumerate(value)]
+        return [canonical(inner, f"{path}/{index}") for index, inner in enumerate(value)]
     if value is None or isinstance(value, bool | int | float):
         return value
     raise KitError(f"A {type(value).__name__} stands in the definition at {path}, which JSON cannot hold.")

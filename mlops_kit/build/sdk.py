@@ -1,6 +1,6 @@
 """The AWS Data Science SDK, imported silently and offline, with the States Language's newer fields.
 
-Must not know a pipeline. Only ``steps.py`` and ``sagemaker_steps.py`` use it.
+Must not know a pipeline. Only ``steps.py`` uses it.
 
 The SDK stopped in 2022: it lacks JSONata, ``Assign``, jitter, ``ItemProcessor`` and more, takes a Resource's
 partition from whatever region the process was started in, and asks a session for things that only AWS knows.
@@ -130,10 +130,16 @@ def sdk() -> SimpleNamespace:
         The classes; ``island``, to be entered around what may import more; ``image_uris``.
     """
     island = Island(("sagemaker", "stepfunctions"), _SHARED, _HOLLOW)
-    names = ("stepfunctions.steps", "stepfunctions.steps.integration_resources", "sagemaker.estimator",
-             "sagemaker.image_uris", "sagemaker.inputs", "sagemaker.processing", "sagemaker.sklearn", "sagemaker.utils")  # fmt: skip
-    modules = island.load(names)
-    # asks a new boto3 session for its region, at every step; definition() sets the partition
+    names = ("estimator", "image_uris", "inputs", "processing", "sklearn", "utils")
+    modules = island.load(
+        [
+            "stepfunctions.steps",
+            "stepfunctions.steps.integration_resources",
+            *(f"sagemaker.{name}" for name in names),
+        ]
+    )
+
+    # asks a new boto3 session for its region, at every step; steps.py sets the partition
     modules["stepfunctions.steps.integration_resources"].get_aws_partition = lambda: "aws"  # type: ignore[attr-defined]
     modules["sagemaker.utils"]._botocore_resolver = _Resolver  # type: ignore[attr-defined]
     for name in ("sagemaker.estimator", "sagemaker.processing"):

@@ -1,8 +1,3 @@
-# PIPELINES HELPER, PLEASE READ (lead, 00:20): this steps.py, pipelines/retraining.py, release.py and expressions.py are now complete, lint
-# clean, committed, and final in shape. Do not replace them and do not continue pipelines/parts (delete that folder). What remains for you:
-# review these for correctness against issue 9 (fix bugs in place), golden file + regeneration, tests/build/test_steps.py, tests/pipelines/*
-# (jobs on real data, judge property tests, window expressions, input schema, unknown model, threshold of wrong type), and the boto3-alone walk
-# over the port. Delete this comment when read.
 """The vocabulary of workflows, on the AWS Data Science SDK; must not call AWS nor know a pipeline.
 
 Workflows are written in JSONata: a state takes ``Arguments`` and gives ``Output``. Every state is one of the
@@ -11,12 +6,12 @@ SDK's, mended by ``sdk.py``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from mlops_kit.build.canonical import canonical
 from mlops_kit.build.sdk import OfflineSession, partition, sdk
 from mlops_kit.errors import KitError
 
@@ -213,9 +208,8 @@ def training(name: str, region: str, job: ScriptJob, call: Call, output: Any) ->
         step = library.TrainingStep(name, estimator=estimator, job_name=job.name, data=channels)
     arguments = step.fields["parameters"]
     arguments["OutputDataConfig"] = {"S3OutputPath": job.output}  # the SDK takes no expression there
-    arguments["HyperParameters"]["sagemaker_job_name"] = json.dumps(
-        name
-    )  # it would write the time of the build
+    # the estimator quotes the name as JSON, and an expression within quotes is none
+    arguments["HyperParameters"]["sagemaker_job_name"] = f"{{% '\"' & {job.name[2:-2].strip()} & '\"' %}}"
     return _as_job(step, region, "sagemaker:createTrainingJob.sync", call, output)
 
 
@@ -268,8 +262,8 @@ def choice(name: str, branches: Sequence[tuple[str, State]], default: State) -> 
     return state
 
 
-def wait(name: str, seconds: int) -> State:
-    """A Wait."""
+def wait(name: str, seconds: int | str) -> State:
+    """A Wait; the seconds may be JSONata."""
     return sdk().Wait(name, seconds=seconds)
 
 
@@ -322,18 +316,9 @@ def definition(first: State, comment: str, timeout: int) -> dict[str, Any]:
     KitError
         Something in it cannot be written as JSON, or is a Python object's name.
     """
-    graph = sdk().Graph(first, comment=comment, timeout_seconds=timeout)
-    body: dict[str, Any] = {"QueryLanguage": "JSONata", **graph.to_dict()}
-    try:
-        text = json.dumps(body)
-    except TypeError as error:
-        raise KitError("The workflow holds something that is no JSON.", cause=str(error)) from error
-    if " object at 0x" in text:
-        at = text.index(" object at 0x")
-        raise KitError(
-            f"The workflow holds a Python object instead of its value: ...{text[at - 60 : at + 20]}..."
-        )
-    return dict(_without_nulls(body))
+    graph = sdk().Graph(first, comment=comment, timeout_seconds=timeout, query_language="JSONata")
+    machine: dict[str, Any] = canonical(graph.to_dict())
+    return machine
 
 
 @dataclass(frozen=True)
@@ -358,9 +343,3 @@ def _as_job(step: State, region: str, integration: str, call: Call, output: Any)
     step.fields["resource"] = f"arn:{partition(region)}:states:::{integration}"
     step.fields["output_"] = output
     return _timed(step, call)
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
