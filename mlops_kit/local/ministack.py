@@ -6,21 +6,20 @@ test looks each of them up, so that a new release breaks one test and not the ho
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import functools
 import importlib
 import json
 import re
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
 from mlops_kit.errors import KitError
 from mlops_kit.local import imports
 from mlops_kit.local.corrections.states import Adapter
+from mlops_kit.local.corrections.unsupported import Handlers
+from mlops_kit.local.sharing import sharing
 from mlops_kit.local.state_folder import StateFolder
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -52,6 +51,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "_RESOURCE_HANDLERS",
         "_REPLACING_PROPERTIES",
         "_CONDITIONALLY_REPLACING_PROPERTIES",
+        "_CUSTOM_NAME_REPLACEMENT",
         "_STACK_TAG_PROPERTY",
         "_physical_name",
     ),
@@ -137,6 +137,7 @@ class Ministack:
         self._saved = self._read_saved()
         self._app._load_persisted_state = self._load
         self._app.save_all = lambda _: None  # we save, atomically and on disk
+        self._app.SERVICE_HANDLERS = Handlers(self._app.SERVICE_HANDLERS)
         self._app._collect_scripts = lambda *_: []  # nothing that lies in a system folder is run
 
     @property
@@ -166,7 +167,7 @@ class Ministack:
         """The state of services as the bytes of their files; call on the loop."""
         wanted = {self._module_name(name) for name in names}
         files = {}
-        with _sharing():
+        with sharing(f"ministack.services.{name}" for name in SHARING):
             for key, get_state in self._states().items():
                 if self._app._state_map[key] in wanted or key in wanted:
                     files[key] = _encode(key, get_state)
@@ -245,40 +246,8 @@ def _encode(key: str, get_state: Callable[[], Any]) -> bytes:
     return b""
 
 
-class _SharingCopy:
-    """Stands for the module ``copy`` in ministack's modules: `deepcopy` shares, in the thread that says so.
-
-    Their `get_state` copies all that a service holds, which takes longer than to encode it; what is encoded
-    at once, in the loop's own turn, needs no copy.
-    """
-
-    def __init__(self) -> None:
-        self.thread = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(copy, name)
-
-    def deepcopy(self, value: Any, memo: Any = None) -> Any:
-        """The value itself while this thread shares, else a copy."""
-        return value if threading.get_ident() == self.thread else copy.deepcopy(value, memo)
-
-
-_COPY = _SharingCopy()
 # Those that may hold much, and whose get_state changes nothing in what it copies (a contract test looks).
 SHARING = ("dynamodb", "cloudwatch_logs", "cloudwatch", "sqs", "sns", "eventbridge", "iam", "cloudformation")
-
-
-@contextlib.contextmanager
-def _sharing() -> Iterator[None]:
-    for name in SHARING:
-        loaded = sys.modules.get(f"ministack.services.{name}")
-        if loaded is not None and getattr(loaded, "copy", None) is copy:
-            loaded.copy = _COPY  # type: ignore[attr-defined]
-    _COPY.thread = threading.get_ident()
-    try:
-        yield
-    finally:
-        _COPY.thread = 0
 
 
 def module(name: str) -> Any:

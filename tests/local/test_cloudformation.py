@@ -487,6 +487,19 @@ def test_a_model_package_group_is_made_and_removed(aws: EmbeddedAws, stack: Stac
     assert {tag["Key"] for tag in tags} == {"team", "own"}
 
 
+def test_what_keeps_its_name_cannot_be_replaced(stack: Stack) -> None:
+    def resources(description: str) -> dict[str, Any]:
+        properties = {
+            "ModelPackageGroupName": f"{stack.name}-group",
+            "ModelPackageGroupDescription": description,
+        }
+        return {"Group": {"Type": "AWS::SageMaker::ModelPackageGroup", "Properties": properties}}
+
+    stack.apply(resources("one"))
+    assert stack.apply(resources("two")) == "UPDATE_ROLLBACK_COMPLETE"
+    assert "a custom-named resource requires replacing" in stack.failure("Group")
+
+
 def test_a_glue_job_is_made_changed_and_removed(aws: EmbeddedAws, stack: Stack) -> None:
     job: dict[str, Any] = {
         "Type": "AWS::Glue::Job",

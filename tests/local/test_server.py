@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from mlops_kit.local import guard
 from tests.conftest import EmbeddedAws
 
 
@@ -123,6 +126,29 @@ def test_our_services_and_ministacks_answer_on_one_port(aws: EmbeddedAws) -> Non
     aws.client("s3").create_bucket(Bucket=bucket)
     aws.client("s3").put_object(Bucket=bucket, Key="large", Body=b"x" * (8 << 20))
     assert aws.client("s3").head_object(Bucket=bucket, Key="large")["ContentLength"] == 8 << 20
+
+
+def test_a_service_that_nobody_serves_is_refused_with_words(aws: EmbeddedAws) -> None:
+    for service, call in (("xray", "get_groups"), ("redshift-data", "list_statements")):
+        with pytest.raises(ClientError, match=r"NotImplemented.*does not have the service"):
+            getattr(aws.client(service), call)()
+
+
+def test_a_body_without_a_length_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "LARGEST_BODY", 10)
+    taken: list[bytes] = []
+
+    async def greedy(scope: Any, receive: Any, send: Any) -> None:
+        while True:
+            taken.append((await receive())["body"])
+
+    async def chunks() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"1234", "more_body": True}
+
+    scope = {"type": "http", "method": "PUT", "path": "/b/k", "headers": [(b"host", b"localhost")]}
+    with pytest.raises(guard.BodyTooLarge):
+        asyncio.run(guard.Guard(greedy, dict)(scope, chunks, chunks))
+    assert taken == [b"1234", b"1234"]
 
 
 def _listeners(pid: int) -> set[str]:

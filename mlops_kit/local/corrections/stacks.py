@@ -26,6 +26,12 @@ _TAGGED = {  # types that the tags of a stack reach as well
     "AWS::StepFunctions::Activity": ("Tags", "list"),
     "AWS::Glue::Job": ("Tags", "map"),
 }
+_NAMED = {  # types that a template may name: what must be replaced cannot keep its name
+    "AWS::SageMaker::Endpoint": {"name": "EndpointName"},
+    "AWS::SageMaker::EndpointConfig": {"name": "EndpointConfigName"},
+    "AWS::SageMaker::Model": {"name": "ModelName"},
+    "AWS::SageMaker::ModelPackageGroup": {"name": "ModelPackageGroupName"},
+}
 
 
 def install(changed: Callable[[], None]) -> None:
@@ -42,7 +48,9 @@ def install(changed: Callable[[], None]) -> None:
     stacks._add_event = _telling(stacks._add_event, changed)
     module(f"{_ROOM}.handlers")._capabilities_enforced = lambda: True
     _know_types()
-    module(f"{_ROOM}.provisioners")._STACK_TAG_PROPERTY.update(_TAGGED)
+    provisioners = module(f"{_ROOM}.provisioners")
+    provisioners._STACK_TAG_PROPERTY.update(_TAGGED)
+    provisioners._CUSTOM_NAME_REPLACEMENT.update(_NAMED)
 
 
 def _telling(add_event: Callable[..., None], changed: Callable[[], None]) -> Callable[..., None]:
