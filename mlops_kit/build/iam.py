@@ -8,13 +8,14 @@ User Guide, "Confused deputy prevention". Must not know a pipeline by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mlops_kit.artifacts import Artifact
 from mlops_kit.asl.states import walk
 from mlops_kit.build.calls import calls
-from mlops_kit.build.permissions import itself, statements
+from mlops_kit.build.permissions import NAMING, itself, statements
 from mlops_kit.build.policy import Statement, Tags, arn, attached, merged, prefixes, role, same_account
 from mlops_kit.build.tokens import resolve, strings, table
 from mlops_kit.errors import UsageError
@@ -74,7 +75,25 @@ def machine_statements(settings: Settings, pipeline: Pipeline) -> tuple[Statemen
     found.extend(_assumed(pipeline))
     found.append(Statement("DeliverLogs", tuple(f"logs:{one}" for one in _DELIVERY), ("*",)))
     found.append(_trace("GetSamplingRules", "GetSamplingTargets"))
-    return merged(found)
+    return merged(_narrowed(found))
+
+
+def _narrowed(found: Sequence[Statement]) -> list[Statement]:
+    """Statements in which a name that is only known at run time is one that the definition itself gives.
+
+    An endpoint's new configuration is named in one state and used in the next by its path: where the first
+    knows how names begin, the second may not have them all.
+    """
+    given = [resource for one in found for resource in one.resources if one.sid in NAMING]
+    narrowed = []
+    for one in found:
+        resources = []
+        for resource in one.resources:
+            kind = resource.removesuffix("*")
+            own = [other for other in given if other.startswith(kind) and other != resource]
+            resources += own if resource.endswith("/*") and one.sid not in NAMING and own else [resource]
+        narrowed.append(replace(one, resources=tuple(dict.fromkeys(resources))))
+    return narrowed
 
 
 def _distributed(state: Any) -> bool:

@@ -29,6 +29,9 @@ JOBS = {
     ),
 }
 
+# Purposes under which a definition gives names of its own.
+NAMING = (*(f"{noun}s" for noun, _, _ in JOBS.values()), "Models", "EndpointConfigs")
+
 
 def statements(call: Call) -> Iterator[Statement]:
     """Everything that the execution's role needs for one call.

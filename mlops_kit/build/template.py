@@ -62,14 +62,12 @@ def build(settings: Settings, pipeline: Pipeline) -> Stack:
     Returns
     -------
     Stack
-        Named ``<project>-<pipeline>``. Its parameters are those outputs of the foundation stack that the
-        pipeline uses. The same input gives the same template.
+        Named ``<project>-<pipeline>``; its parameters are those outputs of the foundation stack that it uses.
 
     Raises
     ------
     UsageError
-        AWS would refuse a name, a definition names a token or an integration that nothing stands for, or
-        a schedule cannot be used.
+        AWS would refuse a name, a token or an integration is unknown, or a schedule cannot be used.
     """
     name = f"{settings.project}-{pipeline.name}"
     _check(settings, pipeline, name)

@@ -279,6 +279,20 @@ def test_a_task_with_credentials_lends_its_own_role_nothing_but_the_other_role()
         allowed(machine(Call={**state, "Credentials": {"RoleArn.$": "$.role"}}))
 
 
+def test_a_name_that_one_state_gives_and_another_reads_by_its_path_stays_narrow() -> None:
+    config = task(
+        "sagemaker:createEndpointConfig", {"EndpointConfigName": "{% 'kit-' & $uuid() %}"}, "Update"
+    )
+    update = task("sagemaker:updateEndpoint", {"EndpointName": "e", "EndpointConfigName.$": "$.config"}, None)
+    found = allowed(machine(Config=config, Update=update))["sagemaker:UpdateEndpoint"]
+    assert found == {
+        HERE.format("sagemaker", "endpoint/e"),
+        HERE.format("sagemaker", "endpoint-config/kit-*"),
+    }
+    alone = allowed(machine(Update=update))["sagemaker:UpdateEndpoint"]
+    assert HERE.format("sagemaker", "endpoint-config/*") in alone
+
+
 def test_roles_are_trusted_on_behalf_of_the_own_account_only() -> None:
     resources = build(SETTINGS, pipeline()).template["Resources"]
     for name in ("StateMachineRole", "SageMakerRole", "ScheduleRole"):

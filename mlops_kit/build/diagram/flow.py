@@ -132,7 +132,8 @@ def _what(kind: str, state: Mapping[str, Any]) -> tuple[str, str]:
         seconds = state.get("Seconds")
         return "", f"wait {seconds} s" if isinstance(seconds, int) else "wait"
     if kind == "Parallel":
-        return "", f"{len(state.get('Branches') or ())} branches side by side"
+        branches = len(state.get("Branches") or ())
+        return "", f"{branches} branches side by side" if branches != 1 else "as one step"
     if kind == "Map":
         most = state.get("MaxConcurrency")
         configs = [machine.get("ProcessorConfig") for _, machine in machines(state)]
@@ -140,7 +141,8 @@ def _what(kind: str, state: Mapping[str, Any]) -> tuple[str, str]:
         words = "for each item, distributed" if distributed else "for each item"
         return "", f"{words}, {most} at a time" if isinstance(most, int) and most else words
     if kind == "Fail":
-        return "", str(state.get("Error", "fail"))
+        error = str(state.get("Error", "fail"))
+        return "", "fail" if error.startswith("{%") else error
     return "", {"Choice": "choice", "Pass": "pass", "Succeed": "succeed"}.get(kind, kind)
 
 
@@ -181,7 +183,8 @@ def _condition(rule: Any) -> str:
         return str(rule)
     if "Condition" in rule:
         text = re.sub(r"^\{%|%\}$", "", str(rule["Condition"])).strip()
-        return re.sub(r"\s+", " ", text.replace("$states.input.", ""))
+        text = text.replace("$states.input.", "").replace("<=", "≤").replace(">=", "≥")
+        return re.sub(r"\s+", " ", text)
     for field, word in (("And", " and "), ("Or", " or ")):
         if isinstance(rule.get(field), list):
             return word.join(_condition(one) for one in rule[field])

@@ -13,7 +13,7 @@ Point = tuple[float, float]
 LANE = 14.0
 # Heights, as parts of a box, at which lines of each kind of lane leave and enter.
 _LEAVE = {"left": 0.7, "right": 0.85, "far left": 0.5, "far right": 0.72}
-_ENTER = {"left": 0.7, "right": 0.85, "far left": 0.34, "far right": 0.5}
+_ENTER = {"left": 0.7, "right": 0.85, "far left": 0.34, "far right": 0.66}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def lanes(
     ranks : mapping
         Name -> layer.
     passing : iterable of Rect
-        Where long lines pass: lanes keep clear of them too.
+        Where long lines pass.
 
     Returns
     -------
@@ -130,8 +130,7 @@ def lanes(
         routes[lane.link] = _route(beside, x, boxes, ranks, rows)
     groups: dict[tuple[str, int | str], float] = {}
     for lane in (one for one in wanted if one.side != "near"):
-        key = (lane.side, lane.group)
-        if key not in groups:
+        if (key := (lane.side, lane.group)) not in groups:
             before = sum(1 for side, _ in groups if side == lane.side)
             step = 36 + before * LANE
             groups[key] = left - step if lane.side == "far left" else right + step

@@ -8,7 +8,7 @@ one to many, and those that lead back up) run in lanes beside the boxes (`lanes`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from mlops_kit.build.diagram.lanes import Lane, Rect, Route, lanes
@@ -17,6 +17,7 @@ from mlops_kit.build.diagram.spacing import Element, place_rows
 
 GAP_X, GAP_Y = 38.0, 36.0
 LABEL_LINE = 15.0
+STRAIGHT = (8.0, 2.0, 1.0)  # of a line between two passing places, one and a box, two boxes; as dot does
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,9 @@ def layout(boxes: Sequence[Box], links: Sequence[Link], start: str) -> Placement
     place_rows(rows, elements, GAP_X)
     tops = _tops(rows, elements, [links[i] for i in through], ranks)
     rects = _rects(rows, elements, tops)
-    routes: list[Route] = [Route(()) for _ in links]
+    routes = [Route(()) for _ in links]
     for i, chain in chains.items():
-        twin = _has_twin(links, i)
-        kind, aside = ("next", 22.0) if twin else (links[i].kind, 0.0)
-        points = tuple((x + aside, y) for x, y in _through(chain, elements, rects, tops, kind))
-        routes[i] = Route(points, label=_label_at(chain, rects))
+        routes[i] = _straight(chain, elements, rects, tops, links[i], _has_twin(links, i))
     placed = {box.name: rects[box.name] for box in boxes}
     wanted = _wanted(links, back, many_in, many_out)
     passing = [rects[key] for key in rects if not elements[key].real]
@@ -126,7 +124,7 @@ def _elements(
         chain = [link.source, *(f"\0{i}:{rank}" for rank in passed), link.target]
         elements[chain[1]].room = max(elements[chain[1]].room, link.label_width)
         for upper, lower in pairwise(chain):
-            straight = link.weight * (1 + 3 * (not elements[upper].real) + 3 * (not elements[lower].real))
+            straight = link.weight * STRAIGHT[elements[upper].real + elements[lower].real]
             elements[upper].down.append((lower, straight))
             elements[lower].up.append((upper, straight))
         chains[i] = chain
@@ -217,29 +215,44 @@ def _rects(
     return found
 
 
+def _straight(
+    chain: Sequence[str],
+    elements: Mapping[str, Element],
+    rects: Mapping[str, Rect],
+    tops: Sequence[tuple[float, float]],
+    link: Link,
+    twin: bool,
+) -> Route:
+    """The route of a line that goes down; a twin runs beside the line that it would cover."""
+    points = _through(chain, elements, rects, tops, replace(link, kind="next") if twin else link)
+    aside = 22.0 if twin else 0.0
+    return Route(tuple((x + aside, y) for x, y in points), label=_label_at(chain, rects))
+
+
 def _through(
     chain: Sequence[str],
     elements: Mapping[str, Element],
     rects: Mapping[str, Rect],
     tops: Sequence[tuple[float, float]],
-    kind: str,
+    link: Link,
 ) -> tuple[tuple[float, float], ...]:
-    """Points of a line that goes down: it leaves below its box, passes its places, and enters from above."""
+    """Points of a line that goes down: out below its box, past its places, in from above, upright at each."""
     source, first = rects[chain[0]], rects[chain[1]]
     inset = min(22.0, source.width / 3)
     spread = len(elements[chain[0]].down) > 1
     x = min(max(first.middle, source.x + inset), source.right - inset) if spread else source.middle
-    if kind == "catch":  # the middle is the way of success
+    if link.kind == "catch":  # the middle is the way of success
         x = min(max(first.middle, source.middle + inset), source.right - inset)
     points = [(x, source.bottom)]
     if (floor := tops[elements[chain[0]].rank][1]) > source.bottom:
         points.append((x, floor))
-    for key in chain[1:-1]:
-        points += [(rects[key].middle, rects[key].y), (rects[key].middle, rects[key].bottom)]
-    target = rects[chain[-1]]
-    if (ceiling := tops[elements[chain[-1]].rank][0]) < target.y:
-        points.append((target.middle, ceiling))
-    return (*points, (target.middle, target.y))
+    for key in chain[1:]:
+        rect, ceiling = rects[key], tops[elements[key].rank][0]
+        upright = 8.0 + LABEL_LINE * (link.label_lines if key == chain[1] else 0)
+        points += [(rect.middle, min(ceiling, rect.y) - upright), (rect.middle, rect.y)]
+        if not elements[key].real:
+            points.append((rect.middle, rect.bottom))
+    return tuple(points)
 
 
 def _has_twin(links: Sequence[Link], i: int) -> bool:

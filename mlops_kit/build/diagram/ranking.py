@@ -85,7 +85,7 @@ def ranked(names: Sequence[str], ahead: Sequence[Link]) -> dict[str, int]:
 def thickets(
     links: Sequence[Link], ahead: Sequence[int], ranks: Mapping[str, int]
 ) -> tuple[set[int], set[int]]:
-    """Links that many share the target of (catches), and long links that many share the source of."""
+    """Catches of which many have one target, and ways of a box that has many long ones."""
     into: dict[str, set[int]] = {}
     out_of: dict[str, set[int]] = {}
     for i in ahead:
@@ -96,4 +96,6 @@ def thickets(
             out_of.setdefault(link.source, set()).add(i)
     many_in = [group for group in into.values() if len(group) >= MANY_IN]
     many_out = [group for group in out_of.values() if len(group) >= MANY_OUT]
-    return set().union(*many_in), set().union(*many_out)
+    sources = {links[i].source for group in many_out for i in group}
+    same = {i for i in ahead if links[i].source in sources and links[i].kind == "choice"}
+    return set().union(*many_in), same.union(*many_out)

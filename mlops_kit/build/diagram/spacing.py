@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 SWEEPS = 24
 
@@ -66,9 +67,11 @@ def place_rows(rows: Sequence[Sequence[str]], elements: Mapping[str, Element], g
         for key in row:
             elements[key].x -= x / 2
     for sweep in range(SWEEPS):
-        ways = ("up", "down") if sweep >= SWEEPS - 4 else (("up",) if sweep % 2 == 0 else ("down",))
+        ways = ("up", "down") if sweep >= SWEEPS - 6 else (("up",) if sweep % 2 == 0 else ("down",))
         for row in reversed(rows) if sweep % 2 else rows:
             _settle([elements[key] for key in row], elements, ways, gap)
+    _draw_together(rows, elements, gap)
+    _straighten(rows, elements, gap)
 
 
 def _distance(left: Element, right: Element, gap: float) -> float:
@@ -104,3 +107,83 @@ def _pull(one: Element, elements: Mapping[str, Element], ways: tuple[str, ...]) 
     if not total:
         return one.x, 0.05
     return sum(elements[key].x * weight for key, weight in near) / total, total
+
+
+def _draw_together(rows: Sequence[Sequence[str]], elements: Mapping[str, Element], gap: float) -> None:
+    """Move parts that no line joins to the first part as near to it as their neighbours let them."""
+    part = _parts(elements)
+    placed = {part[rows[0][0]]} if rows and rows[0] else set()
+    for name in dict.fromkeys(part[key] for row in rows for key in row):
+        if name in placed:
+            continue
+        placed.add(name)
+        room = {"left": float("inf"), "right": float("inf")}
+        for row in rows:
+            for left, right in pairwise(row):
+                one, other = elements[left], elements[right]
+                free = other.x - one.x - _distance(one, other, gap)
+                if part[right] == name != part[left]:
+                    room["left"] = min(room["left"], free)
+                elif part[left] == name != part[right]:
+                    room["right"] = min(room["right"], free)
+        side = "left" if room["left"] < float("inf") else "right"
+        if room[side] < float("inf"):
+            for key, owner in part.items():
+                if owner == name:
+                    elements[key].x += -room[side] if side == "left" else room[side]
+
+
+def _parts(elements: Mapping[str, Element]) -> dict[str, str]:
+    """Key -> first key of the part that lines join it to."""
+    part: dict[str, str] = {}
+    for first in elements:
+        stack = [] if first in part else [first]
+        while stack:
+            key = stack.pop()
+            if key not in part:
+                part[key] = first
+                stack += [other for other, _ in (*elements[key].up, *elements[key].down)]
+    return part
+
+
+def _straighten(rows: Sequence[Sequence[str]], elements: Mapping[str, Element], gap: float) -> None:
+    """Put each run of elements that lead only to one another on one vertical, where there is room."""
+    bounds: dict[str, tuple[float, float]] = {}
+    for chain in _runs(elements):
+        for row in rows:
+            bounds |= _bounds([elements[key] for key in row], gap)
+        low = max(bounds[key][0] for key in chain)
+        high = min(bounds[key][1] for key in chain)
+        if low <= high:
+            mean = sum(elements[key].x for key in chain) / len(chain)
+            for key in chain:
+                elements[key].x = min(max(mean, low), high)
+
+
+def _runs(elements: Mapping[str, Element]) -> list[list[str]]:
+    def only(key: str, way: str) -> str | None:
+        near = {other for other, _ in getattr(elements[key], way)}
+        return near.pop() if len(near) == 1 else None
+
+    follows = {
+        key: below
+        for key in elements
+        if (below := only(key, "down")) is not None and only(below, "up") == key
+    }
+    runs = []
+    for first in follows.keys() - follows.values():
+        run = [first]
+        while run[-1] in follows:
+            run.append(follows[run[-1]])
+        runs.append(run)
+    return sorted(runs, key=lambda run: (-len(run), run[0]))
+
+
+def _bounds(row: Sequence[Element], gap: float) -> dict[str, tuple[float, float]]:
+    """How far each element of a row may move to the left and to the right."""
+    found = {one.key: (float("-inf"), float("inf")) for one in row}
+    for left, right in pairwise(row):
+        distance = _distance(left, right, gap)
+        found[right.key] = (left.x + distance, found[right.key][1])
+        found[left.key] = (found[left.key][0], right.x - distance)
+    return found
