@@ -61,7 +61,8 @@ class Settings:
             raise UsageError(f"Unknown target {self.target!r}.", suggestion="use 'local' or 'aws'.")
         if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", self.region):
             raise UsageError(
-                f"{self.region!r} is no AWS region.", suggestion="name one such as 'eu-central-1' or 'us-east-1'."
+                f"{self.region!r} is no AWS region.",
+                suggestion="name one such as 'eu-central-1' or 'us-east-1'.",
             )
         if not re.fullmatch(r"[a-z][a-z0-9-]{1,19}", self.project) or self.project.endswith("-"):
             raise UsageError(
@@ -107,7 +108,9 @@ class Settings:
         values |= {name: value for name, value in arguments.items() if value is not None}
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise UsageError(f"Unknown setting {unknown[0]!r}.", suggestion=f"use one of {', '.join(sorted(known))}.")
+            raise UsageError(
+                f"Unknown setting {unknown[0]!r}.", suggestion=f"use one of {', '.join(sorted(known))}."
+            )
         if "state_dir" in values:
             values["state_dir"] = Path(values["state_dir"])
         return cls(**values)

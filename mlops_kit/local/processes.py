@@ -150,6 +150,7 @@ class Runner:
         self._thread: threading.Thread | None = None
         self._wake = Wake()
         self._closed = False
+        self._claimed: set[str] | None = set()  # ids that were started or recovered, until `end_unclaimed`
 
     @staticmethod
     def base_environment(cwd: Path, url: str, region: str) -> dict[str, str]:
@@ -161,6 +162,7 @@ class Runner:
             "HOME": str(cwd),
             "TMPDIR": str(cwd / "tmp"),
             "PYTHONUNBUFFERED": "1",
+            "OMP_WAIT_POLICY": "PASSIVE",  # jobs share one machine: threads that spin would starve the others
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_ENDPOINT_URL": url,
@@ -196,6 +198,7 @@ class Runner:
         """
         if self._closed:
             raise Closed("The embedded AWS is stopping.")
+        self._claim(spec.id)
         folder = self._make_folder(spec)
         watched = _Watched(spec.id, folder, on_end, _tails(folder, spec.on_output, spec.on_error))
         lifeline = (-1, -1) if spec.outlives_server else os.pipe()
@@ -223,6 +226,7 @@ class Runner:
         bool
             False when nothing is known of it, or it died without a record; what is left of it is killed.
         """
+        self._claim(id)
         folder = ProcessFolder(self._root / id)
         alive = folder.alive()
         if not alive and folder.end() is None:
@@ -252,11 +256,10 @@ class Runner:
 
     def end_unclaimed(self) -> None:
         """Kill what a former server started and nobody recovered; call after every service has started."""
-        with self._guard:
-            claimed = set(self._watched)
         for folder in self._root.glob("*"):
-            if folder.name not in claimed and self.recover(folder.name, lambda _: None):
+            if folder.name not in (self._claimed or ()) and self.recover(folder.name, lambda _: None):
                 self.stop(folder.name, 0.0)
+        self._claimed = None
 
     def shutdown(self, grace: float = 2.0) -> None:
         """Stop every process and wait for its end; `on_end` is told after the next start, by `recover`."""
@@ -277,6 +280,10 @@ class Runner:
             watched.close()
         with self._guard:
             self._watched.clear()
+
+    def _claim(self, id: str) -> None:
+        if self._claimed is not None:
+            self._claimed.add(id)
 
     def _make_folder(self, spec: ProcessSpec) -> ProcessFolder:
         if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", spec.id):

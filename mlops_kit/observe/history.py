@@ -182,7 +182,7 @@ def _row(pipeline: str, execution: Execution) -> dict[str, Any]:
         "started": execution.started,
         "seconds": execution.seconds,
         "retries": sum(max(len(visit.attempts) - 1, 0) for visit in execution.visits),
-        "failed in": failure.state if failure else None,
+        "failed in": failure.state if failure and execution.status != "SUCCEEDED" else None,
         "verdict": None,
         "arn": execution.arn,
     }
