@@ -12,6 +12,7 @@ from typing import Any
 from pipelines.models.spec import ModelSpec
 
 DAY = 86_400_000  # milliseconds
+TIMEOUT = 4 * 3600  # seconds of an execution; also the life of a claim
 TTL = 90 * 86_400  # seconds after which DynamoDB may forget an item; the window has long ended then
 
 EXECUTION = "{% $states.context.Execution.Id %}"
@@ -21,14 +22,13 @@ RESUMES = "{% $exists($states.input.resume) %}"
 HAS_CHAMPION = "{% $exists($states.input.champion) %}"
 PROMOTED = "{% $states.input.evaluation.verdict = 'promote' %}"
 
-UNKNOWN_STATE = "{% 'No execution can begin at ' & $string($states.input.resume.state) %}"
-
 # Absent, expired, or ours already (a retry, or a redrive of this execution): a done item has no expires_at.
 # Forced: any item will do. AWS refuses expression values that an expression does not use.
-CLAIM_CONDITION = (
-    "{% 'attribute_not_exists(pk) OR expires_at < :now OR #owner = :me'"
-    " & ($states.input.force = true ? ' OR attribute_exists(pk)' : '') %}"
-)
+_CLAIM_CONDITION = "attribute_not_exists(pk) OR expires_at < :now OR #owner = :me"
+
+_DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+DAY_PATTERN = f"^{_DATE}$"
+MOMENT_PATTERN = rf"^{_DATE}(T\d{{2}}:\d{{2}}(:\d{{2}}(\.\d+)?)?Z)?$"
 
 
 def of(name: str) -> str:
@@ -83,28 +83,80 @@ def window(spec: ModelSpec) -> str:
     )
 
 
-def claim_item(lock: str, forced: str) -> dict[str, Any]:
-    """The item that holds a window.
+def claim(data: str) -> dict[str, Any]:
+    """Arguments of the ``PutItem`` that claims a window, if no other execution holds it or has done it.
 
     Parameters
     ----------
-    lock, forced : str
-        JSONata without its marks.
+    data : str
+        JSONata, without its marks, of what ``window`` gave.
     """
     seconds = "$floor($millis() / 1000)"
     return {
-        "pk": {"S": f"{{% {lock} %}}"},
-        "owner": {"S": EXECUTION},
-        "status": {"S": "claimed"},
-        "forced": {"BOOL": f"{{% {forced} %}}"},
-        "expires_at": {"N": f"{{% $string({seconds} + 14400) %}}"},
-        "ttl": {"N": f"{{% $string({seconds} + {TTL}) %}}"},
+        "TableName": "${LockTable}",
+        "Item": {
+            "pk": {"S": f"{{% {data}.lock %}}"},
+            "owner": {"S": EXECUTION},
+            "status": {"S": "claimed"},
+            "forced": {"BOOL": f"{{% {data}.force = true %}}"},
+            "expires_at": {"N": f"{{% $string({seconds} + {TIMEOUT}) %}}"},
+            "ttl": {"N": f"{{% $string({seconds} + {TTL}) %}}"},
+        },
+        "ConditionExpression": (
+            f"{{% '{_CLAIM_CONDITION}' & ({data}.force = true ? ' OR attribute_exists(pk)' : '') %}}"
+        ),
+        "ExpressionAttributeNames": {"#owner": "owner"},
+        "ExpressionAttributeValues": {":now": {"N": NOW}, ":me": {"S": EXECUTION}},
     }
 
 
-CLAIM_ITEM = claim_item("$states.input.lock", "$states.input.force")
-RECLAIM_ITEM = claim_item("$states.input.resume.data.lock", "false")
-RESUMED = "{% $merge([$states.input.resume.data, {'resume': $sift($states.input.resume, function($v, $k) {$k != 'data'})}]) %}"
+RESUMED = (
+    "{% $merge([$states.input.resume.data, "
+    "{'resume': $sift($states.input.resume, function($v, $k) {$k != 'data'})}]) %}"
+)
+
+
+def resumes_at_none_of(states: Sequence[str]) -> str:
+    """Whether the input asks to begin at a state that there is not."""
+    names = ", ".join(f"'{state}'" for state in states)
+    return f"{{% $exists($states.input.resume) and $not($states.input.resume.state in [{names}]) %}}"
+
+
+def unknown_state(states: Sequence[str]) -> str:
+    """Words for that, with the states that there are."""
+    names = ", ".join(states)
+    return (
+        f"{{% 'No execution can begin at ' & $string($states.input.resume.state) & '; use one of {names}' %}}"
+    )
+
+
+def mistakes() -> list[tuple[str, str]]:
+    """What a trigger can have got wrong: conditions, each with an output that says so under ``failure``.
+
+    EventBridge, Scheduler and the console start executions without asking the kit, whose schema says so too.
+    """
+    valid = (
+        "$first := function($month) { $toMillis($string($floor($month / 12)) & '-'"
+        " & $substring($string(101 + $month % 12), 1) & '-01') };"
+        " $valid := function($v, $form) { $type($v) = 'string' ? $contains($v, $form) ?"
+        " ($month := $number($substring($v, 0, 4)) * 12 + $number($substring($v, 5, 2)) - 1;"
+        f" $number($substring($v, 8, 2)) <= ($first($month + 1) - $first($month)) / {DAY})"
+        " : false : false };"
+    )
+    found = []
+    for name, form in (("as_of", MOMENT_PATTERN), ("train_start", DAY_PATTERN), ("train_end", DAY_PATTERN)):
+        value = f"$states.input.{name}"
+        condition = f"{{% ({valid} $exists({value}) and $not($valid({value}, /{form}/))) %}}"
+        hint = "a UTC day such as 2011-07-01" + (" or 2011-07-01T03:00:00Z" if name == "as_of" else "")
+        found.append((condition, _mistake(f"'{name} is ' & $string({value}) & ': give {hint}'")))
+    start, end = "$states.input.train_start", "$states.input.train_end"
+    order = f"{{% $exists({start}) and $exists({end}) and {start} >= {end} %}}"
+    found.append((order, _mistake(f"'the window ends (' & {end} & ') before it starts (' & {start} & ')'")))
+    return found
+
+
+def _mistake(words: str) -> str:
+    return adding(failure=f"{{'state': 'CheckInput', 'error': 'BadInput', 'cause': {words}}}")
 
 
 def resumes_at(state: str) -> str:
@@ -113,7 +165,7 @@ def resumes_at(state: str) -> str:
 
 
 def passed(thresholds: Mapping[str, float]) -> str:
-    """Whether the metrics keep the absolute limit, and are not worse than the champion's by more than allowed."""
+    """Whether the metrics keep the absolute limit, and are not worse than the champion's by too much."""
     checks = "$states.input.evaluation.checks"
     return (
         f"{{% {checks}.wape <= {thresholds['wape']:g} and {checks}.worse_by <= {thresholds['worse_by']:g} %}}"
@@ -140,18 +192,26 @@ def failure(state: str) -> str:
     """Output of a Catch: the data, and which state failed with what."""
     return (
         "{% $merge([$states.input, {'failure': {"
-        f"'state': '{state}', 'error': $states.errorOutput.Error, 'cause': $states.errorOutput.Cause}}}}]) %}}"
+        f"'state': '{state}', 'error': $states.errorOutput.Error,"
+        " 'cause': $states.errorOutput.Cause}}]) %}"
     )
 
 
 FAILURE_ERROR = "{% $states.input.failure.error %}"
-FAILURE_CAUSE = (
-    "{% $states.input.failure.state & ': ' & ($exists($states.input.failure.cause)"
-    " ? $substring($states.input.failure.cause, 0, 30000) : 'no cause given') %}"
+# A failed job's cause is its whole description as JSON text; these members say why. (JSONata's reader counts
+# brackets even within a regular expression, but for one after a backslash: so none stands there.)
+_REASON = r'/"(?:FailureReason|ErrorMessage|errorMessage|ExitMessage)": *"((?:\\.|[^\\"])+)"/'
+_CAUSE = (
+    "($cause := $states.input.failure.cause;"
+    f" $found := $match($cause, {_REASON}, 1);"
+    " $exists($found) ? $replace($replace($found.groups[0], '\\\\n', '\\n'), '\\\\\"', '\"')"
+    " : $exists($cause) ? $substring($cause, 0, 4000) : 'none given')"
 )
+FAILURE_CAUSE = f"{{% $states.input.failure.state & ': ' & {_CAUSE} %}}"
+_REGION = "$split($states.context.Execution.Id, ':')[3]"
 _CONSOLE = (
-    "'https://' & $split($states.context.Execution.Id, ':')[3] & '.console.aws.amazon.com/states/home?region='"
-    " & $split($states.context.Execution.Id, ':')[3] & '#/v2/executions/details/' & $states.context.Execution.Id"
+    f"'https://' & {_REGION} & '.console.aws.amazon.com/states/home?region=' & {_REGION}"
+    " & '#/v2/executions/details/' & $states.context.Execution.Id"
 )
 _REASONS = "$join($states.input.evaluation.reasons, '; ')"
 
@@ -164,7 +224,8 @@ def success(model: str) -> str:
 def rejected(model: str) -> str:
     """Message about a challenger that was not good enough: no failure."""
     return _message(
-        f"'The {model} challenger of ' & $states.input.as_of & ' was rejected, the champion stays: ' & {_REASONS} & '.'"
+        f"'The {model} challenger of ' & $states.input.as_of"
+        f" & ' was rejected, the champion stays: ' & {_REASONS} & '.'"
     )
 
 
@@ -172,8 +233,7 @@ def failed(model: str) -> str:
     """Message about a failure: state, error, cause, where to look, and what to type."""
     return _message(
         f"'The retraining of {model} failed in ' & $states.input.failure.state & ' with '"
-        " & $states.input.failure.error & '\\nCause: ' & ($exists($states.input.failure.cause)"
-        " ? $substring($states.input.failure.cause, 0, 4000) : 'none given')"
+        f" & $states.input.failure.error & '\\nCause: ' & {_CAUSE}"
         " & '\\nRepeat it: mlops-kit redrive ' & $states.context.Execution.Id"
     )
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mlops_kit.artifacts import Artifact
 from mlops_kit.build import steps
 from mlops_kit.build.steps import Call, State
 from pipelines import expressions as x
 from pipelines.models.spec import ModelSpec
 
-POLL_SECONDS = 10
-POLLS = 180  # half an hour: an endpoint is in service after minutes, or never
+POLLS = 60  # soon at first, every half minute later: half an hour
 
 _API = Call(60, (steps.SAGEMAKER,))
 
@@ -32,7 +33,7 @@ def register(region: str, project: str, spec: ModelSpec, image: str, source: Art
         "ModelPackageDescription": f"{{% '{spec.description}, as of ' & $states.input.as_of %}}",
         "ModelApprovalStatus": "PendingManualApproval",
         "InferenceSpecification": {
-            "Containers": [{"Image": image, "ModelDataUrl": x.of("model_data")}],
+            "Containers": [_container(region, image, source)],
             "SupportedContentTypes": ["text/csv", "application/json"],
             "SupportedResponseMIMETypes": ["text/csv", "application/json"],
         },
@@ -77,16 +78,7 @@ def deploy(region: str, project: str, spec: ModelSpec, image: str, source: Artif
         {
             "ModelName": x.job_name(project, spec.name),
             "ExecutionRoleArn": "${SageMakerRole}",
-            "PrimaryContainer": {
-                "Image": image,
-                "ModelDataUrl": x.of("model_data"),
-                "Environment": {
-                    "SAGEMAKER_PROGRAM": "inference.py",
-                    "SAGEMAKER_SUBMIT_DIRECTORY": f"s3://${{ArtifactBucket}}/{source.key}",
-                    "SAGEMAKER_REGION": region,
-                    "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
-                },
-            },
+            "PrimaryContainer": _container(region, image, source),
             "Tags": tags,
         },
         _API,
@@ -119,22 +111,50 @@ def deploy(region: str, project: str, spec: ModelSpec, image: str, source: Artif
         "aws-sdk:sagemaker:listEndpoints",
         {"NameContains": endpoint, "MaxResults": 100},
         _API,
-        x.adding(endpoint_exists=f"$exists({listed})", polls="0"),
+        x.adding(endpoint_was=f"$exists({listed}) ? {listed}.EndpointStatus : 'None'", polls="0"),
     )
     target = {"EndpointName": endpoint, "EndpointConfigName": x.of("endpoint_config")}
     create = steps.task(
         "CreateEndpoint", region, "sagemaker:createEndpoint", {**target, "Tags": tags}, _API, x.KEEP
     )
     update = steps.task("UpdateEndpoint", region, "sagemaker:updateEndpoint", target, _API, x.KEEP)
-    exists = steps.choice("EndpointExists", [(x.of("endpoint_exists"), update)], create)
+    # one whose creation failed serves nothing and takes no update
+    delete = steps.task(
+        "DeleteFailedEndpoint",
+        region,
+        "aws-sdk:sagemaker:deleteEndpoint",
+        {"EndpointName": endpoint},
+        _API,
+        x.KEEP,
+    )
+    delete.next(create)
+    was = "$states.input.endpoint_was"
+    exists = steps.choice(
+        "EndpointExists",
+        [(f"{{% {was} = 'None' %}}", create), (f"{{% {was} = 'Failed' %}}", delete)],
+        update,
+    )
     wait = _wait_until_in_service(region, endpoint)
     create.next(wait)
     update.next(wait)
     return steps.group("DeployModel", steps.chain([model, config, find, exists]), "{% $states.result[0] %}")
 
 
+def _container(region: str, image: str, source: Artifact) -> dict[str, Any]:
+    return {
+        "Image": image,
+        "ModelDataUrl": x.of("model_data"),
+        "Environment": {
+            "SAGEMAKER_PROGRAM": "inference.py",
+            "SAGEMAKER_SUBMIT_DIRECTORY": f"s3://${{ArtifactBucket}}/{source.key}",
+            "SAGEMAKER_REGION": region,
+            "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
+        },
+    }
+
+
 def _wait_until_in_service(region: str, endpoint: str) -> State:
-    wait = steps.wait("WaitForEndpoint", POLL_SECONDS)
+    wait = steps.wait("WaitForEndpoint", "{% $min([30, 1 + 2 * $states.input.polls]) %}")
     answer = "$states.result"
     describe = steps.task(
         "DescribeEndpoint",

@@ -1,4 +1,4 @@
-"""The retraining of a model: claim the window, prepare, train, judge, deploy, tell. One definition for every model.
+"""The retraining of a model: claim, prepare, train, judge, deploy, tell; one definition for every model.
 
 Data flow: every state's output is its input and what it added, so a state's input alone suffices to begin
 again there.
@@ -20,18 +20,22 @@ from pipelines.models import find
 from pipelines.models.spec import ROOT, ModelSpec
 
 FRAMEWORK, VERSION = "sklearn", "1.2-1"  # the newest that exists for training and for serving
-TIMEOUT = 4 * 3600  # seconds; also the life of a claim
 FEATURES = (("pipelines/__init__.py", ROOT / "__init__.py"), ("pipelines/features", ROOT / "features"))
 
-DATE = {"type": "string", "pattern": r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(T.*)?$"}
+DAY = {"type": "string", "pattern": x.DAY_PATTERN}
+HELD = ("DynamoDB.ConditionalCheckFailedException",)  # another execution holds the window, or has done it
 INPUT_SCHEMA: Mapping[str, Any] = {
     "$schema": "http://json-schema.org/draft-07/schema#",
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "as_of": {**DATE, "description": "Day of the retraining; default the execution's start."},
-        "train_start": {**DATE, "description": "First day of the window; default 181 days before its end."},
-        "train_end": {**DATE, "description": "Day after the window's last; default as_of."},
+        "as_of": {
+            "type": "string",
+            "pattern": x.MOMENT_PATTERN,
+            "description": "UTC day or time that the run stands for, such as 2011-07-01; default its start.",
+        },
+        "train_start": {**DAY, "description": "First day of the window; default 181 days before its end."},
+        "train_end": {**DAY, "description": "Day after the window's last; default as_of."},
         "force": {"type": "boolean", "description": "Retrain although the window is claimed or done."},
         "git_commit": {"type": "string", "maxLength": 64, "description": "Kept with the model's version."},
         "resume": {
@@ -128,7 +132,9 @@ def _definition(settings: Settings, spec: ModelSpec, training: Artifact, scoring
 
     steps.chain([success, steps.succeed("Retrained")])
     steps.chain([rejected, steps.succeed("Rejected")])
-    mark_done.next(steps.choice("Announce", [(x.PROMOTED, success)], rejected))
+    announce = steps.choice("Announce", [(x.PROMOTED, success)], rejected)
+    mark_done.next(announce)
+    steps.catch([mark_done], announce, x.KEEP, HELD)  # the claim expired and is another's by now
     release_it = steps.chain([register, deploy, approve, mark_done])
     check = steps.choice("CheckMetrics", [(x.passed(spec.thresholds), release_it)], mark_done)
     steps.chain([prepare, train, find_champion])
@@ -136,35 +142,36 @@ def _definition(settings: Settings, spec: ModelSpec, training: Artifact, scoring
     find_champion.next(steps.choice("HasChampion", [(x.HAS_CHAMPION, describe_champion)], score))
 
     work = [prepare, train, find_champion, describe_champion, score, evaluate, register, deploy, approve]
-    work += [mark_done, success, rejected]
-    first = _entrance(region, spec, work)
-    return steps.definition(first, f"Retrains the {spec.name} model", TIMEOUT)
+    work += [mark_done]
+    tell = _notify(region, spec, "NotifyFailure", x.failed(spec.name), "${CriticalTopic}")
+    release_window = _release_window(region, tell)
+    _catch_failures(work, release_window)
+    _catch_failures([success, rejected], tell)  # the window is done all the same
+    first = _entrance(region, spec, [*work, success, rejected], release_window)
+    return steps.definition(first, f"Retrains the {spec.name} model", x.TIMEOUT)
 
 
-def _entrance(region: str, spec: ModelSpec, work: list[State]) -> State:
-    """ResumeFrom, the window, its claim; and from all of it and the work the way to the failure path."""
-    claim = _claim(region, "ClaimWindow", x.CLAIM_ITEM, x.KEEP)
-    reclaim = _claim(region, "ReclaimWindow", x.RECLAIM_ITEM, x.RESUMED)
-    held = ("DynamoDB.ConditionalCheckFailedException",)
-    steps.catch([claim, reclaim], steps.succeed("AlreadyRetraining"), x.KEEP, held)
+def _entrance(region: str, spec: ModelSpec, work: list[State], release_window: State) -> State:
+    """ResumeFrom, the check of the input, the window, and its claim."""
+    claim = _claim(region, "ClaimWindow", "$states.input", x.KEEP)
+    reclaim = _claim(region, "ReclaimWindow", "$states.input.resume.data", x.RESUMED)
+    steps.catch([claim, reclaim], steps.succeed("AlreadyRetraining"), x.KEEP, HELD)
+    _catch_failures([claim, reclaim], release_window)
+    targets = [claim, *work]
+    names = [state.state_id for state in targets]
+    unknown = steps.fail("UnknownState", "UnknownState", x.unknown_state(names))
+    reclaim.next(
+        steps.choice("ResumeAt", [(x.resumes_at(state.state_id), state) for state in targets], unknown)
+    )
     window = steps.pass_("ComputeWindow", x.window(spec))
     steps.chain([window, claim, work[0]])
-    targets = [(x.resumes_at(state.state_id), state) for state in work]
-    unknown = steps.fail("UnknownState", "UnknownState", x.UNKNOWN_STATE)
-    reclaim.next(steps.choice("ResumeAt", targets, unknown))
-    _catch_failures(region, spec, [*work, claim, reclaim])
-    return steps.choice("ResumeFrom", [(x.RESUMES, reclaim)], window)
+    tell = release_window.next_step
+    check = steps.choice("CheckInput", [(wrong, tell, output) for wrong, output in x.mistakes()], window)
+    return steps.choice("ResumeFrom", [(x.resumes_at_none_of(names), unknown), (x.RESUMES, reclaim)], check)
 
 
-def _claim(region: str, name: str, item: Mapping[str, Any], output: str) -> State:
-    arguments = {
-        "TableName": "${LockTable}",
-        "Item": dict(item),
-        "ConditionExpression": x.CLAIM_CONDITION,
-        "ExpressionAttributeNames": {"#owner": "owner"},
-        "ExpressionAttributeValues": {":now": {"N": x.NOW}, ":me": {"S": x.EXECUTION}},
-    }
-    return steps.task(name, region, "dynamodb:putItem", arguments, Call(30, (steps.DYNAMODB,)), output)
+def _claim(region: str, name: str, data: str, output: str) -> State:
+    return steps.task(name, region, "dynamodb:putItem", x.claim(data), Call(30, (steps.DYNAMODB,)), output)
 
 
 def _prepare(region: str, spec: ModelSpec) -> State:
@@ -262,8 +269,9 @@ def _mark_done(region: str) -> State:
         "TableName": "${LockTable}",
         "Key": {"pk": {"S": x.of("lock")}},
         "UpdateExpression": "SET #status = :done REMOVE expires_at",
-        "ExpressionAttributeNames": {"#status": "status"},
-        "ExpressionAttributeValues": {":done": {"S": "done"}},
+        "ConditionExpression": "#owner = :me",
+        "ExpressionAttributeNames": {"#status": "status", "#owner": "owner"},
+        "ExpressionAttributeValues": {":done": {"S": "done"}, ":me": {"S": x.EXECUTION}},
     }
     call = Call(30, (steps.DYNAMODB,))
     return steps.task("MarkWindowDone", region, "dynamodb:updateItem", arguments, call, x.KEEP)
@@ -279,7 +287,7 @@ def _notify(region: str, spec: ModelSpec, name: str, message: str, topic: str = 
     return steps.task(name, region, "sns:publish", arguments, Call(30, (steps.SNS,)), x.KEEP)
 
 
-def _catch_failures(region: str, spec: ModelSpec, states: list[State]) -> None:
+def _release_window(region: str, tell: State) -> State:
     """The failure path: release the window so that the run can be repeated, tell people, fail."""
     arguments = {
         "TableName": "${LockTable}",
@@ -290,10 +298,13 @@ def _catch_failures(region: str, spec: ModelSpec, states: list[State]) -> None:
     }
     call = Call(30, (steps.DYNAMODB,))
     release_window = steps.task("ReleaseWindow", region, "dynamodb:deleteItem", arguments, call, x.KEEP)
-    tell = _notify(region, spec, "NotifyFailure", x.failed(spec.name), "${CriticalTopic}")
     failed = steps.fail("RetrainingFailed", x.FAILURE_ERROR, x.FAILURE_CAUSE)
     steps.chain([release_window, tell, failed])
     steps.catch([release_window], tell, x.KEEP)
     steps.catch([tell], failed, x.KEEP)
+    return release_window
+
+
+def _catch_failures(states: list[State], target: State) -> None:
     for state in states:
-        steps.catch([state], release_window, x.failure(state.state_id))
+        steps.catch([state], target, x.failure(state.state_id))

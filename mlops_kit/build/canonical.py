@@ -8,17 +8,18 @@ from typing import Any
 from mlops_kit.errors import KitError
 
 _ORDER = (
+    *("Type", "Comment", "QueryLanguage", "StartAt", "Resource", "Condition", "ErrorEquals", "Arguments"),
     *(
-        "Comment",
-        "QueryLanguage",
-        "StartAt",
+        "ItemProcessor",
+        "Branches",
+        "Choices",
+        "Default",
+        "Assign",
+        "Output",
         "TimeoutSeconds",
-        "Type",
-        "Resource",
-        "Condition",
-        "ErrorEquals",
+        "Retry",
+        "Catch",
     ),
-    *("Arguments", "ItemProcessor", "Branches", "Choices", "Default", "Assign", "Output", "Retry", "Catch"),
     *("Next", "End", "States"),
 )
 _MEANT_NULL = {"InputPath", "OutputPath", "ResultPath"}  # null says "nothing" there; elsewhere AWS refuses it

@@ -253,11 +253,13 @@ def pass_(name: str, output: Any, comment: str = "") -> State:
     return sdk().Pass(name, output_=output, **({"comment": comment} if comment else {}))
 
 
-def choice(name: str, branches: Sequence[tuple[str, State]], default: State) -> State:
-    """A Choice: the first condition (JSONata) that is true leads to its state."""
+def choice(
+    name: str, branches: Iterable[tuple[str, State] | tuple[str, State, str]], default: State
+) -> State:
+    """A Choice: the first condition (JSONata) that is true leads to its state, with its output if any."""
     state = sdk().Choice(name)
-    for condition, target in branches:
-        state.add_choice(_Condition(condition), target)
+    for condition, target, *output in branches:
+        state.add_choice(_Condition(condition, *output), target)
     state.default_choice(default)
     return state
 
@@ -326,9 +328,10 @@ class _Condition:
     """A JSONata rule of a Choice, as the SDK's ``add_choice`` takes one."""
 
     condition: str
+    output: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"Condition": self.condition}
+        return {"Condition": self.condition, "Output": self.output}
 
 
 def _timed(state: State, call: Call) -> State:

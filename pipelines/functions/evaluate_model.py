@@ -72,7 +72,7 @@ def judge(metrics: dict[str, dict[str, float] | None], thresholds: dict[str, flo
 
 
 def facts(report: dict[str, Any]) -> dict[str, str]:
-    """Lineage as the model registry's customer metadata take it: 256 characters each, letters, digits, ``_.:/=+-@``."""
+    """Lineage as the registry takes it: at most 256 letters, digits, blanks and ``_.:/=+-@`` each."""
     data, model = report["data"], report["model"]
     packages = " ".join(f"{name}={version}" for name, version in sorted(model["packages"].items()))
     return {
