@@ -20,7 +20,7 @@ def emit(
     Source: "Events that Amazon SageMaker AI sends to Amazon EventBridge".
     """
     detail = {**_plain(public(record["View"])), **(changed or {}), "Tags": as_mapping(record)}
-    context.emit("aws.sagemaker", detail_type, detail, [arn])
+    context.within(arn.split(":")[3]).emit("aws.sagemaker", detail_type, detail, [arn])
 
 
 def public(view: Mapping[str, Any]) -> dict[str, Any]:

@@ -198,7 +198,7 @@ class Jobs:
         return partial(self._ended, record["Region"], record["Name"]), partial(self._lines, self._job(record))
 
     def _lines(self, job: Job, lines: list[str]) -> None:
-        self._context.log(self.kind.group, job.stream, lines)
+        self._context.within(job.region).log(self.kind.group, job.stream, lines)
         if watch := self._watches.get((job.region, job.name)):
             watch.lines(lines, moment(self._context.clock))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ class Loopback:
         self._idle: defaultdict[int, list[_Connection]] = defaultdict(list)
 
     async def post(self, port: int, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Send one request; a kept connection that the other side has closed meanwhile is replaced.
+        """Send one request, once; a kept connection that the other side has closed meanwhile is not used.
 
         Raises
         ------
@@ -39,8 +38,10 @@ class Loopback:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         message = "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + body
         while self._idle[port]:
-            with contextlib.suppress(ConnectionError):
-                return await self._exchange(port, self._idle[port].pop(), message)
+            connection = self._idle[port].pop()
+            if not connection[0].at_eof():
+                return await self._exchange(port, connection, message)
+            connection[1].close()
         return await self._exchange(port, await asyncio.open_connection("127.0.0.1", port), message)
 
     async def _exchange(self, port: int, connection: _Connection, message: bytes) -> Reply:

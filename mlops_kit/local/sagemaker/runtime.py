@@ -58,13 +58,21 @@ class SageMakerRuntime(Service):
         }
 
     async def _ask(self, request: Request, body: bytes) -> tuple[Target, Reply]:
-        """Send to a variant; once more to another choice when its process was just taken away."""
-        target = self._choose(request)
-        try:
-            return target, await self._post(target, request, body)
-        except ConnectionRefusedError:
+        """Send to a variant, and wait while its process is being replaced or started again.
+
+        Nothing is sent twice: only a refused connection is tried again.
+        """
+        deadline = asyncio.get_running_loop().time() + _STARTING
+        while True:
             target = self._choose(request)
-            return target, await self._post(target, request, body)
+            if address := target.address:
+                try:
+                    return target, await self._post(address, request, body)
+                except ConnectionRefusedError:
+                    pass
+            if asyncio.get_running_loop().time() > deadline:
+                raise AwsError("ServiceUnavailable", f"The variant {target.name} is starting again.", 503)
+            await asyncio.sleep(_LOOK)
 
     def _choose(self, request: Request) -> Target:
         endpoint, variant = request.params["EndpointName"], request.params.get("TargetVariant")
@@ -76,23 +84,12 @@ class SageMakerRuntime(Service):
             raise AwsError("ValidationError", f"Variant {variant} not found for Endpoint {endpoint}.")
         return target
 
-    async def _post(self, target: Target, request: Request, body: bytes) -> Reply:
-        address = await _address(target)
+    async def _post(self, address: Address, request: Request, body: bytes) -> Reply:
         headers = {SECRET: address.secret}
         for member, header in (("ContentType", "Content-Type"), ("Accept", "Accept")):
             if member in request.params:
                 headers[header] = request.params[member]
         return await self._loopback.post(address.port, "/invocations", headers, body)
-
-
-async def _address(target: Target) -> Address:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + _STARTING
-    while (address := target.address) is None:
-        if loop.time() > deadline:
-            raise AwsError("ServiceUnavailable", f"The variant {target.name} is being started again.", 503)
-        await asyncio.sleep(_LOOK)
-    return address
 
 
 def _check(params: dict[str, Any], body: bytes) -> None:

@@ -41,7 +41,7 @@ class Metrics:
     """Metrics of one job: to CloudWatch as they come, the last of each into the Describe answer."""
 
     def __init__(self, context: Context, job: Job) -> None:
-        self._context = context
+        self._context = context.within(job.region)
         self._name = job.name
         self._scraper = Scraper(job.view["AlgorithmSpecification"].get("MetricDefinitions", []))
         self._last: dict[str, dict[str, Any]] = {}

@@ -194,7 +194,8 @@ class Variant:
 
     def _on_output(self, lines: list[str]) -> None:
         stream = f"{self.name}/i-{self.spec.deployment}"
-        self._context.log(f"/aws/sagemaker/Endpoints/{self.spec.endpoint}", stream, lines)
+        context = self._context.within(self.spec.region)
+        context.log(f"/aws/sagemaker/Endpoints/{self.spec.endpoint}", stream, lines)
 
     def _on_end(self, ended: Ended) -> None:
         self._error = last_error(self._context.runner.output(self.spec.process))
