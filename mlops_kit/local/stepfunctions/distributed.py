@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_kit.local.stepfunctions import ledger, lifecycle, maps, reading, writing
@@ -32,7 +32,7 @@ class Run:
     arn: str
     inputs: list[Any] = field(default_factory=list)
     children: dict[int, Child] = field(default_factory=dict)
-    aborted: bool = False
+    failures: int = 0
 
     @property
     def frame(self) -> Frame:
@@ -44,9 +44,11 @@ class Run:
         """What the frame's row keeps of the run."""
         return self.frame.task
 
-    def failed(self) -> int:
-        """Number of items that did not succeed."""
-        return sum(child.status in _ENDED_BADLY for child in self.children.values())
+    def put(self, child: Child) -> None:
+        """Note how an item's execution stands."""
+        known = self.children.get(child.index)
+        self.failures += (child.status in _ENDED_BADLY) - (known is not None and known.status in _ENDED_BADLY)
+        self.children[child.index] = child
 
 
 async def map_(reader: Reader) -> Outcome:
@@ -134,17 +136,13 @@ async def _take_up(reader: Reader) -> Run:
     run.inputs = await maps.stored_items(frame)
     rows = await engine.blocking(engine.book.search, {"map_run": run.arn}, None, -1)
     for row in rows:
-        index = int(row.extra["index"])
-        run.children[index] = Child(
-            index, row.arn, row.name, row.status, row.input, row.output, row.error, row.cause, row.started,
-            row.stopped, row.redrives,
-        )  # fmt: skip
+        run.put(_from_row(row))
     for index, frame_child in frame.children.items():
-        run.children[index] = _from_frame(frame_child, run.inputs[index])
+        run.put(_from_frame(frame_child, run.inputs[index]))
     since = frame.task.get("redriven")
-    for child in run.children.values():
+    for child in list(run.children.values()):
         if since is not None and child.status != SUCCEEDED and (child.stopped or 0) <= since:
-            child.status = _AGAIN
+            run.put(replace(child, status=_AGAIN))
     if frame.task.pop("announce", False):
         frame.execution.record(
             frame, "MapRunRedriven", {"mapRunArn": run.arn, "redriveCount": frame.task["redrives"]}
@@ -153,13 +151,36 @@ async def _take_up(reader: Reader) -> Run:
     return run
 
 
+def _from_row(row: ledger.Row) -> Child:
+    return Child(
+        index=int(row.extra["index"]),
+        arn=row.arn,
+        name=row.name,
+        status=row.status,
+        input=row.input,
+        output=row.output,
+        error=row.error,
+        cause=row.cause,
+        started=row.started,
+        stopped=row.stopped,
+        redrives=row.redrives,
+    )
+
+
 def _from_frame(frame: Frame, value: Any) -> Child:
     about = frame.task
-    result = frame.result.text if frame.result else None
     return Child(
-        frame.ordinal, about["arn"], about["name"], frame.status, dumps(value), result, frame.error,
-        frame.cause,        about["started"], about["stopped"],
-    )  # fmt: skip
+        index=frame.ordinal,
+        arn=about["arn"],
+        name=about["name"],
+        status=frame.status,
+        input=dumps(value),
+        output=frame.result.text if frame.result else None,
+        error=frame.error,
+        cause=frame.cause,
+        started=about["started"],
+        stopped=about["stopped"],
+    )
 
 
 # -------------------------------------------------------------------------- work
@@ -189,7 +210,7 @@ def _is_done(run: Run, index: int) -> bool:
 
 def _judge(run: Run) -> None:
     tolerance = maps.Tolerance(run.notes["count"], run.notes["share"])
-    if tolerance.exceeded(run.failed(), len(run.inputs)):
+    if tolerance.exceeded(run.failures, len(run.inputs)):
         raise StateFailed(_THRESHOLD, "The specified tolerated failure threshold was exceeded")
 
 
@@ -218,12 +239,22 @@ async def _one(run: Run, index: int) -> None:
 
 def _note(run: Run, index: int, child: Execution, status: str) -> None:
     birth = child.birth
-    run.children[index] = Child(
-        index, birth.arn, birth.name, status, birth.input.text, child.output.text if child.output else None,
-        child.error, child.cause, birth.started, child.stopped, child.redrives,
-    )  # fmt: skip
+    done = Child(
+        index=index,
+        arn=birth.arn,
+        name=birth.name,
+        status=status,
+        input=birth.input.text,
+        output=child.output.text if child.output else None,
+        error=child.error,
+        cause=child.cause,
+        started=birth.started,
+        stopped=child.stopped,
+        redrives=child.redrives,
+    )
+    run.put(done)
     if not child.durable and run.frame.execution.durable:
-        _keep_express(run, run.children[index], child)
+        _keep_express(run, done, child)
 
 
 def _keep_express(run: Run, done: Child, child: Execution) -> None:
@@ -278,9 +309,19 @@ async def _again(run: Run, known: Child) -> Execution:
         return _start(run, known.index)
     parent = run.frame.execution.birth
     birth = Birth(
-        row.id, row.arn, row.name, row.machine, row.machine.rpartition(":")[2], parent.role_arn, row.revision,
-        row.kind,        Doc(text=row.input), row.started, {**row.extra, "map_run": run.arn}, parent.logging,
-    )  # fmt: skip
+        id=row.id,
+        arn=row.arn,
+        name=row.name,
+        machine_arn=row.machine,
+        machine_name=row.machine.rpartition(":")[2],
+        role_arn=parent.role_arn,
+        revision=row.revision,
+        kind=row.kind,
+        input=Doc(text=row.input),
+        started=row.started,
+        extra={**row.extra, "map_run": run.arn},
+        logging=parent.logging,
+    )
     child = lifecycle.revive(engine, birth, scope, row)
     if row.status == RUNNING:
         lifecycle.resume(child)
@@ -292,14 +333,13 @@ async def _again(run: Run, known: Child) -> Execution:
 # ------------------------------------------------------------------------ results
 async def _results(run: Run) -> Any:
     engine = run.frame.execution.engine
+    done = [run.children[index] for index in range(len(run.inputs))]
     if "ResultWriter" in run.reader.state.spec:
         plan = writing.writing(run.reader, run.arn)
         if plan.bucket is not None:
-            done = [run.children[index] for index in range(len(run.inputs))]
             return await engine.blocking(writing.write, engine.context, plan, done)
-        return writing.transformed(plan, [run.children[index] for index in range(len(run.inputs))])
-    outputs = [run.children[index] for index in range(len(run.inputs))]
-    return [Doc(text=child.output).value if child.output is not None else _error(child) for child in outputs]
+        return writing.transformed(plan, done)
+    return [Doc(text=child.output).value if child.output is not None else _error(child) for child in done]
 
 
 def _error(child: Child) -> dict[str, Any]:

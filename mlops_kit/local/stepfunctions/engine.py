@@ -220,7 +220,7 @@ class Engine:
             if execution.durable:
                 number = execution.birth.id
                 if execution.events:
-                    statements.append(ledger.events(number, execution.events))
+                    statements += ledger.events(number, execution.events)
                 for frame in execution.dirty.values():
                     parent = frame.parent.id if frame.parent else -1
                     statements.append(ledger.frame(number, frame.id, parent, frame.dump()))
@@ -244,7 +244,8 @@ class Engine:
             execution.redrives,
         )
         if lines:
-            self.context.log(logging_to["group"], log_stream(execution), lines)
+            context = self.context.within(birth.arn.split(":")[3])
+            context.log(logging_to["group"], log_stream(execution), lines)
 
 
 async def halt(tasks: Iterable[asyncio.Future[Any]]) -> None:

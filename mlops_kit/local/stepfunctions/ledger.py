@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Statement = tuple[str, Sequence[Any]]
 
+_ROW = 128  # events in one row of the history at most
+
 SCHEMA = (
     """
     CREATE TABLE sfn_executions (
@@ -114,9 +116,11 @@ def reopen(execution: Execution) -> Statement:
     )
 
 
-def events(execution: int, run: Sequence[Event]) -> Statement:
-    """A run of events as one row."""
-    return ("INSERT INTO sfn_history VALUES (?, ?, ?, ?)", (execution, run[0].id, run[-1].id, encode(run)))
+def events(execution: int, run: Sequence[Event]) -> list[Statement]:
+    """A run of events as rows of a bounded length, so that a page of history reads few of them."""
+    parts = (run[start : start + _ROW] for start in range(0, len(run), _ROW))
+    sql = "INSERT INTO sfn_history VALUES (?, ?, ?, ?)"
+    return [(sql, (execution, part[0].id, part[-1].id, encode(part))) for part in parts]
 
 
 def frame(execution: int, number: int, parent: int, body: str) -> Statement:
@@ -206,8 +210,8 @@ class Ledger:
     def history(self, execution: int, first: int, last: int) -> list[Event]:
         """Events with ids from first to last."""
         rows = self._store.query(
-            "SELECT events FROM sfn_history WHERE execution = ? AND first <= ? AND last >= ? ORDER BY first",
-            (execution, last, first),
+            "SELECT events FROM sfn_history WHERE execution = ? AND first BETWEEN ? AND ? ORDER BY first",
+            (execution, first - _ROW + 1, last),
         )
         found = (event for row in rows for event in decode(json.loads(row["events"])))
         return [event for event in found if first <= event.id <= last]
@@ -215,9 +219,9 @@ class Ledger:
     def last_event(self, execution: int) -> int:
         """Id of the newest event."""
         rows = self._store.query(
-            "SELECT coalesce(max(last), 0) AS n FROM sfn_history WHERE execution = ?", (execution,)
+            "SELECT last FROM sfn_history WHERE execution = ? ORDER BY first DESC LIMIT 1", (execution,)
         )
-        return int(rows[0]["n"])
+        return int(rows[0]["last"]) if rows else 0
 
     def frames(self, execution: int) -> dict[int, dict[str, Any]]:
         """All frames of an execution by number."""

@@ -132,7 +132,8 @@ class MachineCalls:
         if len(parts) < 8 or parts[2] != "logs" or not arn.endswith(":*"):
             raise _bad_logging("Log Destination not found.")
         name = ":".join(parts[6:-1])
-        groups = self._context.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        logs = self._context.within(parts[3]).client("logs")
+        groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
         if not any(group["logGroupName"] == name for group in groups):
             raise _bad_logging("Log Destination not found.")
         return name

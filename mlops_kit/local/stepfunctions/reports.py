@@ -19,13 +19,17 @@ _METRICS = {
 
 
 def started(execution: Execution, redriven: bool = False) -> None:
-    """Tell that an execution runs."""
+    """Tell that an execution runs. A Map Run's children are too many to tell of one by one."""
+    if execution.birth.extra.get("map_run"):
+        return
     _metric(execution, "ExecutionsRedriven" if redriven else "ExecutionsStarted", 1, "Count")
     _event(execution)
 
 
 def ended(execution: Execution) -> None:
-    """Tell how an execution ended and how long it took."""
+    """Tell how an execution ended and how long it took; of a Map Run's children nothing."""
+    if execution.birth.extra.get("map_run"):
+        return
     _metric(execution, _METRICS[execution.status], 1, "Count")
     since = execution.redriven_at or execution.birth.started
     seconds = (execution.stopped or since) - since
@@ -35,7 +39,8 @@ def ended(execution: Execution) -> None:
 
 def _metric(execution: Execution, name: str, value: float, unit: str) -> None:
     machine = base_machine(execution.birth.machine_arn)
-    execution.engine.context.metric("AWS/States", name, value, unit, {"StateMachineArn": machine})
+    context = execution.engine.context.within(machine.split(":")[3])
+    context.metric("AWS/States", name, value, unit, {"StateMachineArn": machine})
 
 
 def _event(execution: Execution) -> None:
@@ -61,7 +66,8 @@ def _event(execution: Execution) -> None:
         "error": execution.error,
         "cause": execution.cause,
     }
-    execution.engine.context.emit("aws.states", "Step Functions Execution Status Change", detail, [birth.arn])
+    context = execution.engine.context.within(birth.arn.split(":")[3])
+    context.emit("aws.states", "Step Functions Execution Status Change", detail, [birth.arn])
 
 
 def _data(member: str, text: str | None) -> dict[str, Any]:

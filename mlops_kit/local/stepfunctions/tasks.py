@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from mlops_kit.asl.errors import StatesError
+from mlops_kit.local.service import Context
 from mlops_kit.local.stepfunctions import integrations
 from mlops_kit.local.stepfunctions.dataflow import Reader
 from mlops_kit.local.stepfunctions.docs import Doc, dumps
@@ -57,6 +58,11 @@ class Attempt:
                 self.engine.tokens.close(self.frame.task.get("token", ""))
 
     # ---------------------------------------------------------------- schedule
+    @property
+    def _context(self) -> Context:
+        """What the server offers, in the region of the execution."""
+        return self.engine.context.within(self.execution.birth.arn.split(":")[3])
+
     def _schedule(self) -> None:
         """Evaluate what the task needs, note it in the frame, and record that it is scheduled."""
         frame, target = self.frame, self.target
@@ -70,7 +76,7 @@ class Attempt:
         target.check(arguments.value)
         limits = {"timeoutInSeconds": timeout, "heartbeatInSeconds": heartbeat}
         shown = {key: value for key, value in limits.items() if value is not None}
-        region = self.engine.context.region
+        region = self._context.region
         self.execution.record(frame, *target.scheduled(arguments.text, region, shown))
         started = target.started()
         if started is not None:
@@ -126,7 +132,7 @@ class Attempt:
         """Make the call, once the disk knows that it is about to be made."""
         frame, birth = self.frame, self.execution.birth
         call = integrations.Call(
-            context=self.engine.context,
+            context=self._context,
             target=self.target,
             arguments=Doc(text=frame.task["arguments"]).value,
             execution=birth.arn,
@@ -201,7 +207,7 @@ class Attempt:
         while True:
             try:
                 reply = await self.engine.blocking(
-                    integrations.look, self.engine.context, self.target, self.frame.task["job"]
+                    integrations.look, self._context, self.target, self.frame.task["job"]
                 )
                 failures = 0
             except StateFailed as failure:
@@ -233,4 +239,4 @@ class Attempt:
         """Ask the service to stop the job, as AWS does on abort and timeout: best effort."""
         job = self.frame.task.get("job")
         if job is not None and not self.engine.closing:
-            self.engine.spawn(self.engine.blocking(integrations.stop, self.engine.context, self.target, job))
+            self.engine.spawn(self.engine.blocking(integrations.stop, self._context, self.target, job))
