@@ -8,7 +8,7 @@ from mlops_kit.local.service import AwsError
 
 MOST = 20  # of one kind at once: AWS's default quotas are of this order
 _GIB_PER_CPU = {"c": 2, "r": 8, "x": 16}  # other families: 4
-_CPUS = {"medium": 1, "large": 2, "xlarge": 4}
+_CPUS = {"medium": 1, "large": 2}  # and 4 for each x of xlarge
 _LEAST_GIB = 4  # numerical libraries reserve address space generously
 
 
@@ -17,10 +17,10 @@ def memory(instance_type: str | None) -> int | None:
 
     Source: the regular pattern of "Amazon EC2 instance types": 2, 4 or 8 GiB a virtual CPU by family.
     """
-    match = re.fullmatch(r"ml\.([a-z]+)\w*\.(?:(\d+)x)?(medium|large|xlarge)", instance_type or "")
+    match = re.fullmatch(r"ml\.([a-z]+)\w*\.(medium|large|(\d*)xlarge)", instance_type or "")
     if match is None:
         return None
-    cpus = _CPUS[match[3]] * int(match[2] or 1)
+    cpus = _CPUS.get(match[2]) or 4 * int(match[3] or 1)
     return max(_LEAST_GIB, cpus * _GIB_PER_CPU.get(match[1][0], 4)) << 30
 
 

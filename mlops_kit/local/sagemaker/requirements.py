@@ -18,24 +18,31 @@ class RequirementsError(Exception):
     """A requirement that this environment does not satisfy."""
 
 
-def check(file: Path) -> None:
+def check(file: Path, *, seen: frozenset[Path] = frozenset()) -> None:
     """Do nothing when every requirement of a file holds here, or there is no such file.
 
     Options about where to find packages (``--index-url`` and the like) are passed over; ``-r`` is followed.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        The requirements file.
+    seen : frozenset of pathlib.Path
+        Files that include this one.
 
     Raises
     ------
     RequirementsError
         Names the requirement, what is installed, and what to do.
     """
-    if not file.is_file():
+    if not file.is_file() or file.resolve() in seen:
         return
     for line in file.read_text(errors="replace").replace("\\\n", " ").splitlines():
         text = line.split(" #", 1)[0].strip()
         if not text or text.startswith("#"):
             continue
         if text.startswith(("-r ", "--requirement ")):
-            check(file.parent / text.split(None, 1)[1])
+            check(file.parent / text.split(None, 1)[1], seen=seen | {file.resolve()})
         elif text.startswith(("-e", "--editable")):
             raise RequirementsError(
                 f"{file.name}: {text!r} would install from source, which jobs here cannot."

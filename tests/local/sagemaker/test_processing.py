@@ -22,7 +22,8 @@ total = sum(int(n) for f in sorted(options.input.rglob("*.csv")) for n in f.read
 base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
 config = json.loads((base / "config" / "processingjobconfig.json").read_text())
 resources = json.loads((base / "config" / "resourceconfig.json").read_text())
-(base / "output" / "message").write_text(f"summed for {config['ProcessingJobName']} on {resources['current_host']}")
+said = f"summed for {config['ProcessingJobName']} on {resources['current_host']}"
+(base / "output" / "message").write_text(said)
 """
 
 

@@ -105,7 +105,8 @@ def test_a_failing_script_says_why(sage: Sage) -> None:
     job = sage.train("raise ValueError('no rows in the window')", {"depth": 3})
     assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Failed"
     assert job["FailureReason"] == (
-        'AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage "ValueError: no rows in the window"\n'
+        "AlgorithmError: ExecuteUserScriptError:\nExitCode 1\n"
+        'ErrorMessage "ValueError: no rows in the window"\n'
         'Command "python train.py --depth 3", exit code: 1'
     )
     artifacts = f"models/{job['TrainingJobName']}"
@@ -158,8 +159,8 @@ def test_names_are_used_once(sage: Sage) -> None:
     arn = sage.client.create_training_job(**request)["TrainingJobArn"]
     assert refused(sage.client.create_training_job, **request) == (
         "ResourceInUse",
-        "Training job names must be unique within an AWS account and region, and a training job with this name "
-        f"already exists ({arn})",
+        "Training job names must be unique within an AWS account and region, and a training job with this "
+        f"name already exists ({arn})",
     )
 
 
