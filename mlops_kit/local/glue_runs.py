@@ -90,7 +90,10 @@ class Runs:
         for region, run in self._store.active():
             with self._guard:
                 alive = self._context.runner.recover(
-                    _process(run), self._end(region, run), self._sink(run, "output"), self._sink(run, "error")
+                    _process(run),
+                    self._end(region, run),
+                    self._sink(region, run, "output"),
+                    self._sink(region, run, "error"),
                 )
                 if alive and run["JobRunState"] == "STARTING":
                     self._store.keep_run(region, {**run, **self._changed("RUNNING")})
@@ -172,8 +175,8 @@ class Runs:
             env={**env, "PYTHONPATH": script.python_path()},
             time_limit=run["Timeout"] * 60.0,
             memory_limit=_MEMORY.get(run.get("MaxCapacity", 0.0625)),
-            on_output=self._sink(run, "output"),
-            on_error=self._sink(run, "error"),
+            on_output=self._sink(region, run, "output"),
+            on_error=self._sink(region, run, "error"),
         )
 
     def _begin(self, region: str, run: Mapping[str, Any], spec: ProcessSpec) -> None:
@@ -189,8 +192,9 @@ class Runs:
         if not begins:
             self._finish(region, run, "STOPPED", 0.0)
 
-    def _sink(self, run: Mapping[str, Any], kind: str) -> Callable[[list[str]], None]:
-        return lambda lines: self._context.log(f"{LOG_GROUP}/{kind}", run["Id"], lines)
+    def _sink(self, region: str, run: Mapping[str, Any], kind: str) -> Callable[[list[str]], None]:
+        context = self._context.within(region)
+        return lambda lines: context.log(f"{LOG_GROUP}/{kind}", run["Id"], lines)
 
     def _end(self, region: str, run: Mapping[str, Any]) -> Callable[[Ended], None]:
         def ended(how: Ended) -> None:
@@ -228,7 +232,7 @@ class Runs:
         with self._guard:
             self._store.keep_run(region, {**run, **end}, retry)
         shutil.rmtree(self._folder(run), ignore_errors=True)
-        self._announce(run, state, words)
+        self._announce(region, run, state, words)
         if retry:
             self._launch_soon(region, retry)
 
@@ -242,7 +246,7 @@ class Runs:
         again = self._new_run(job, run, f"{first}_attempt_{attempt}")
         return {**again, "Attempt": attempt, "PreviousRunId": run["Id"]}
 
-    def _announce(self, run: Mapping[str, Any], state: str, words: str | None) -> None:
+    def _announce(self, region: str, run: Mapping[str, Any], state: str, words: str | None) -> None:
         detail = {
             "jobName": run["JobName"],
             "severity": _SEVERITIES.get(state, "INFO"),
@@ -250,7 +254,7 @@ class Runs:
             "jobRunId": run["Id"],
             "message": words or f"Job run {state.lower()}",
         }
-        self._context.emit("aws.glue", "Glue Job State Change", detail, [])
+        self._context.within(region).emit("aws.glue", "Glue Job State Change", detail, [])
 
     def _folder(self, run: Mapping[str, Any]) -> Path:
         return Path(self._context.state_dir, "glue", run["Id"])

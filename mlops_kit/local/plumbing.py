@@ -37,7 +37,7 @@ class Plumbing:
     clock : Clock
         Stamps lines.
     region : str
-        Whose resources.
+        Where what names no region belongs.
     """
 
     def __init__(self, ministack: Ministack, saver: Saver, clock: Clock, region: str) -> None:
@@ -45,8 +45,8 @@ class Plumbing:
         self._saver = saver
         self._clock = clock
         self._region = region
-        self._waiting: deque[tuple[str, Any]] = deque()
-        self._streams: set[tuple[str, str]] = set()
+        self._waiting: deque[tuple[str, str, Any]] = deque()
+        self._streams: set[tuple[str, str, str]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -55,7 +55,12 @@ class Plumbing:
         self._loop = loop
 
     def emit(
-        self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str]
+        self,
+        source: str,
+        detail_type: str,
+        detail: Mapping[str, Any],
+        resources: Sequence[str],
+        region: str = "",
     ) -> None:
         """Put an AWS service event on the default bus."""
         entry = {
@@ -64,22 +69,30 @@ class Plumbing:
             "Detail": json.dumps(detail, default=str),
             "Resources": list(resources),
         }
-        self._put("event", entry)
+        self._put("event", region, entry)
 
-    def log(self, group: str, stream: str, lines: Sequence[str | tuple[float, str]]) -> None:
+    def log(
+        self, group: str, stream: str, lines: Sequence[str | tuple[float, str]], region: str = ""
+    ) -> None:
         """Append lines to CloudWatch Logs."""
         now = self._clock.now()
         stamped = [(now, line) if isinstance(line, str) else line for line in lines]
-        self._put("log", (group, stream, stamped))
+        self._put("log", region, (group, stream, stamped))
 
     def metric(
-        self, namespace: str, name: str, value: float, unit: str, dimensions: Mapping[str, str]
+        self,
+        namespace: str,
+        name: str,
+        value: float,
+        unit: str,
+        dimensions: Mapping[str, str],
+        region: str = "",
     ) -> None:
         """Put a CloudWatch metric."""
         pairs = [{"Name": key, "Value": text} for key, text in dimensions.items()]
         datum = {"MetricName": name, "Value": value, "Unit": unit, "Dimensions": pairs}
         datum["Timestamp"] = self._clock.now()
-        self._put("metric", {"Namespace": namespace, "MetricData": [datum]})
+        self._put("metric", region, {"Namespace": namespace, "MetricData": [datum]})
 
     async def drain(self) -> None:
         """Wait until everything said so far has arrived."""
@@ -89,8 +102,8 @@ class Plumbing:
             else:
                 await self._task
 
-    def _put(self, kind: str, item: Any) -> None:
-        self._waiting.append((kind, item))
+    def _put(self, kind: str, region: str, item: Any) -> None:
+        self._waiting.append((kind, region or self._region, item))
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 
@@ -101,17 +114,17 @@ class Plumbing:
     async def _empty(self) -> None:
         try:
             while self._waiting:
-                kind, item = self._waiting.popleft()
+                kind, region, item = self._waiting.popleft()
                 try:
-                    await self._deliver(kind, item)
+                    await self._deliver(kind, region, item)
                 except Exception:
                     logger.exception("an internal %s was lost", kind)
                 await asyncio.sleep(0)
         finally:
             self._task = None
 
-    async def _deliver(self, kind: str, item: Any) -> None:
-        with self._ministack.scope(ACCOUNT, self._region):
+    async def _deliver(self, kind: str, region: str, item: Any) -> None:
+        with self._ministack.scope(ACCOUNT, region):
             if kind == "event":
                 self._ministack.put_service_event(item)
                 self._saver.touch(self._ministack.affected("events"))
@@ -119,15 +132,17 @@ class Plumbing:
                 await self._ministack.call("monitoring", "GraniteServiceVersion20100801.PutMetricData", item)
                 self._saver.touch(self._ministack.affected("monitoring"))
             else:
-                await self._write_lines(*item)
+                await self._write_lines(region, *item)
                 self._saver.touch(self._ministack.affected("logs"))
 
-    async def _write_lines(self, group: str, stream: str, lines: list[tuple[float, str]]) -> None:
+    async def _write_lines(
+        self, region: str, group: str, stream: str, lines: list[tuple[float, str]]
+    ) -> None:
         names = {"logGroupName": group, "logStreamName": stream}
-        if (group, stream) not in self._streams:
+        if (region, group, stream) not in self._streams:
             await self._make("CreateLogGroup", {"logGroupName": group})
             await self._make("CreateLogStream", names)
-            self._streams.add((group, stream))
+            self._streams.add((region, group, stream))
         for start in range(0, len(lines), _LINES):
             events = [
                 {"timestamp": int(when * 1000), "message": text}

@@ -6,9 +6,10 @@ Must not know a single service.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from mlops_kit.local.clock import Clock
@@ -71,6 +72,44 @@ class Request:
 Handler = Callable[[Request], "dict[str, Any] | Awaitable[dict[str, Any]]"]
 
 
+class Emit(Protocol):
+    """See `Context.emit`."""
+
+    def __call__(
+        self,
+        source: str,
+        detail_type: str,
+        detail: Mapping[str, Any],
+        resources: Sequence[str],
+        region: str = "",
+    ) -> None:
+        """Put an event."""
+
+
+class Log(Protocol):
+    """See `Context.log`."""
+
+    def __call__(
+        self, group: str, stream: str, lines: Sequence[str | tuple[float, str]], region: str = ""
+    ) -> None:
+        """Append lines."""
+
+
+class Metric(Protocol):
+    """See `Context.metric`."""
+
+    def __call__(
+        self,
+        namespace: str,
+        name: str,
+        value: float,
+        unit: str,
+        dimensions: Mapping[str, str],
+        region: str = "",
+    ) -> None:
+        """Put a value."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What the server hands to each of our services; nothing is global.
@@ -88,7 +127,7 @@ class Context:
     url : str
         The port's own endpoint, ``http://127.0.0.1:<port>``.
     region : str
-        Default region.
+        Region that clients, events, lines and metrics are of; `within` gives another.
     emit : callable
         ``emit(source, detail_type, detail, resources)`` puts an AWS service event on the default bus;
         thread-safe, returns at once, never raises.
@@ -108,14 +147,26 @@ class Context:
     state_dir: Path
     url: str
     region: str
-    emit: Callable[[str, str, Mapping[str, Any], Sequence[str]], None]
-    log: Callable[[str, str, Sequence[str | tuple[float, str]]], None]
-    metric: Callable[[str, str, float, str, Mapping[str, str]], None]
+    emit: Emit
+    log: Log
+    metric: Metric
     settle: Callable[[], None]
+
+    def within(self, region: str) -> Context:
+        """The same for another region: its clients, and where events, log lines and metrics go."""
+        if region == self.region:
+            return self
+        return replace(
+            self,
+            region=region,
+            emit=partial(self.emit, region=region),
+            log=partial(self.log, region=region),
+            metric=partial(self.metric, region=region),
+        )
 
     def client(self, service: str) -> Any:
         """A botocore client of this port, cached by service; for worker threads only, never the loop's."""
-        from mlops_kit.local.clients import client  # noqa: PLC0415
+        from mlops_kit.local.clients import client
 
         return client(self.url, self.region, service)
 

@@ -469,6 +469,42 @@ def test_a_rule_reaches_our_engine(aws: EmbeddedAws, stack: Stack) -> None:
     assert output["detail"] == {"n": 1}
 
 
+def test_another_region_is_served_whole(aws: EmbeddedAws) -> None:
+    region = "eu-central-1"
+    stack = Stack(aws)
+    stack.client = aws.client("cloudformation", region)
+    destination = {"CloudWatchLogsLogGroup": {"LogGroupArn": {"Fn::GetAtt": ["Logs", "Arn"]}}}
+    logging = {"Level": "ALL", "IncludeExecutionData": True, "Destinations": [destination]}
+    send = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sqs:sendMessage",
+        "Parameters": {"QueueUrl": "${Queue}", "MessageBody": "hello"},
+        "End": True,
+    }
+    resources = {
+        "Logs": {"Type": "AWS::Logs::LogGroup"},
+        "Queue": {"Type": "AWS::SQS::Queue"},
+        "Machine": _machine(
+            DefinitionString=json.dumps({"StartAt": "Send", "States": {"Send": send}}),
+            DefinitionSubstitutions={"Queue": {"Ref": "Queue"}},
+            LoggingConfiguration=logging,
+        ),
+    }
+    assert stack.apply(resources) == "CREATE_COMPLETE"
+    client, arn = aws.client("stepfunctions", region), stack.id_of("Machine")
+    assert f":{region}:" in arn
+    run = client.start_execution(stateMachineArn=arn)["executionArn"]
+    message = aws.client("sqs", region).receive_message(QueueUrl=stack.id_of("Queue"), WaitTimeSeconds=10)
+    assert message["Messages"][0]["Body"] == "hello"
+    logs = aws.client("logs", region)
+    for _ in range(100):
+        events = logs.filter_log_events(logGroupName=stack.id_of("Logs"))["events"]
+        if any("ExecutionSucceeded" in event["message"] for event in events):
+            break
+        time.sleep(0.05)
+    assert run in events[0]["message"]
+
+
 def test_a_model_package_group_is_made_and_removed(aws: EmbeddedAws, stack: Stack) -> None:
     group = {
         "Type": "AWS::SageMaker::ModelPackageGroup",
