@@ -21,7 +21,9 @@ from mlops_kit.build.permissions_sdk import SERVICES
 from mlops_kit.build.policy import Statement, document, merged
 from mlops_kit.build.template import build
 from mlops_kit.errors import UsageError
+from mlops_kit.pipeline import Pipeline
 from mlops_kit.settings import Settings
+from pipelines import retraining
 from tests.build.sample import definition, pipeline, task
 
 with warnings.catch_warnings():
@@ -42,6 +44,7 @@ VALUES = {
     "EventBus": "mlops-kit",
     "StateMachine": HERE.format("states", "stateMachine:mlops-kit-retraining-demand"),
     "SageMakerRole.Arn": "arn:aws:iam::111122223333:role/SageMakerRole-1A2B",
+    "EvaluateModelFunction.Arn": HERE.format("lambda", "function:mlops-kit-retraining-demand-EvaluateModel"),
     "EvaluateFunction.Arn": HERE.format("lambda", "function:mlops-kit-retraining-demand-Evaluate"),
     "PrepareTrainingDataJob": "mlops-kit-retraining-demand-PrepareTrainingData",
 }
@@ -62,8 +65,8 @@ def resolved(value: Any) -> Any:
     return {key: resolved(one) for key, one in value.items()}
 
 
-def policies(**changes: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    stack = build(SETTINGS, pipeline(**changes))
+def policies(of: Pipeline | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    stack = build(SETTINGS, of or pipeline())
     for name, resource in stack.template["Resources"].items():
         if resource["Type"] == "AWS::IAM::Policy":
             yield name, resolved(resource["Properties"]["PolicyDocument"])
@@ -106,8 +109,15 @@ def test_a_policy_linter_finds_nothing_but_what_has_a_written_reason() -> None:
         assert findings(json.dumps(policy)) == [], name
 
 
+def test_the_retraining_pipeline_has_no_finding_either() -> None:
+    found = dict(policies(retraining.build(SETTINGS)))
+    assert {"StateMachinePolicy", "SageMakerPolicy"} <= set(found)
+    for name, policy in found.items():
+        assert findings(json.dumps(policy)) == [], name
+
+
 def test_a_star_stands_only_where_a_reason_is_written_down() -> None:
-    for name, policy in policies():
+    for name, policy in (*policies(), *policies(retraining.build(SETTINGS))):
         for statement in policy["Statement"]:
             assert "*" not in statement["Action"]
             if "*" in statement["Resource"]:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mlops_kit.build.template import build, foundation
 from mlops_kit.errors import UsageError
 from mlops_kit.pipeline import FOUNDATION_TOKENS, Function, GlueJob, Pipeline, Schedule, Stack
 from mlops_kit.settings import Settings
+from pipelines import retraining
 from tests.build.sample import definition, pipeline, task
 
 SETTINGS = Settings()
@@ -34,9 +35,16 @@ def studio(**states: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stack", [build(SETTINGS, pipeline()), foundation(SETTINGS, ("demand", "a-b"))])
-def test_cfn_lint_finds_nothing(stack: Stack) -> None:
+@pytest.mark.parametrize("name", ["sample", "retraining", "foundation"])
+def test_cfn_lint_finds_nothing(name: str) -> None:
     from cfnlint.api import lint
+
+    made: dict[str, Callable[[], Stack]] = {
+        "sample": lambda: build(SETTINGS, pipeline()),
+        "retraining": lambda: build(SETTINGS, retraining.build(SETTINGS)),
+        "foundation": lambda: foundation(SETTINGS, ("demand", "a-b")),
+    }
+    stack = made[name]()
 
     found = lint(json.dumps(stack.template), None, ["eu-central-1", "us-east-1"])
     assert [f"{one.rule.id} {one.path}: {one.message}" for one in found] == []
