@@ -168,7 +168,7 @@ def passed(thresholds: Mapping[str, float]) -> str:
     """Whether the metrics keep the absolute limit, and are not worse than the champion's by too much."""
     checks = "$states.input.evaluation.checks"
     return (
-        f"{{% {checks}.wape <= {thresholds['wape']:g} and {checks}.worse_by <= {thresholds['worse_by']:g} %}}"
+        f"{{% {checks}.wape <= {thresholds['wape']!r} and {checks}.worse_by <= {thresholds['worse_by']!r} %}}"
     )
 
 

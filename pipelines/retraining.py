@@ -6,7 +6,7 @@ again there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_kit.artifacts import Artifact
@@ -24,33 +24,6 @@ FEATURES = (("pipelines/__init__.py", ROOT / "__init__.py"), ("pipelines/feature
 
 DAY = {"type": "string", "pattern": x.DAY_PATTERN}
 HELD = ("DynamoDB.ConditionalCheckFailedException",)  # another execution holds the window, or has done it
-INPUT_SCHEMA: Mapping[str, Any] = {
-    "$schema": "http://json-schema.org/draft-07/schema#",
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "as_of": {
-            "type": "string",
-            "pattern": x.MOMENT_PATTERN,
-            "description": "UTC day or time that the run stands for, such as 2011-07-01; default its start.",
-        },
-        "train_start": {**DAY, "description": "First day of the window; default 181 days before its end."},
-        "train_end": {**DAY, "description": "Day after the window's last; default as_of."},
-        "force": {"type": "boolean", "description": "Retrain although the window is claimed or done."},
-        "git_commit": {"type": "string", "maxLength": 64, "description": "Kept with the model's version."},
-        "resume": {
-            "type": "object",
-            "description": "Begin at a state, with the data that it had; `mlops-kit redrive` writes it.",
-            "additionalProperties": False,
-            "required": ["state", "data"],
-            "properties": {
-                "state": {"type": "string"},
-                "data": {"type": "object"},
-                "execution": {"type": "string"},
-            },
-        },
-    },
-}
 
 
 def build(
@@ -81,11 +54,12 @@ def build(
     scripts = tuple((name, ROOT / "jobs" / name) for name in ("train.py", "inference.py"))
     training = Artifact("training", "tar.gz", (*scripts, *FEATURES))
     scoring = Artifact("scoring", "zip", (("__main__.py", ROOT / "jobs" / "score_models.py"), *FEATURES))
+    definition = _definition(settings, spec, training, scoring)
     return Pipeline(
         name=f"retraining-{spec.name}",
         description=f"{spec.description}: retrained, judged, deployed and reported",
-        definition=_definition(settings, spec, training, scoring),
-        input_schema=INPUT_SCHEMA,
+        definition=definition,
+        input_schema=_input_schema([way["Next"] for way in definition["States"]["ResumeAt"]["Choices"]]),
         model=spec.name,
         functions=(_evaluate_model(),),
         jobs=(_prepare_training_data(),),
@@ -94,6 +68,43 @@ def build(
         reads=("retraining/",),
         writes=("retraining/",),
     )
+
+
+def _input_schema(states: Sequence[str]) -> dict[str, Any]:
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "as_of": {
+                "type": "string",
+                "pattern": x.MOMENT_PATTERN,
+                "description": "UTC day or time that the run stands for; default its start.",
+            },
+            "train_start": {
+                **DAY,
+                "description": "First day of the window; default 181 days before its end.",
+            },
+            "train_end": {**DAY, "description": "Day after the window's last; default as_of."},
+            "force": {"type": "boolean", "description": "Retrain although the window is claimed or done."},
+            "git_commit": {
+                "type": "string",
+                "maxLength": 64,
+                "description": "Kept with the model's version.",
+            },
+            "resume": {
+                "type": "object",
+                "description": "Begin at a state, with the data that it had; `mlops-kit redrive` writes it.",
+                "additionalProperties": False,
+                "required": ["state", "data"],
+                "properties": {
+                    "state": {"enum": list(states)},
+                    "data": {"type": "object"},
+                    "execution": {"type": "string"},
+                },
+            },
+        },
+    }
 
 
 def _evaluate_model() -> Function:

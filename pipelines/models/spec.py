@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -62,7 +63,7 @@ class ModelSpec:
                 raise UsageError(
                     f"Model {self.name!r} has no threshold {name!r}.", suggestion=f"use one of: {known}."
                 )
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise UsageError(
                     f"Threshold {name!r} is {value!r}, which is no number of 0 or more.",
                     suggestion="give a number such as 0.25.",
