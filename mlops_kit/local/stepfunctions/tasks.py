@@ -138,6 +138,7 @@ class Attempt:
             execution=birth.arn,
             attempt=f"{birth.arn}/{frame.id}/{frame.entered_id}/{frame.retry_count}",
             since=frame.task["since"],
+            repeated=bool(frame.task.get("repeated")),
         )
         if self.execution.durable:
             await self.engine.committed()

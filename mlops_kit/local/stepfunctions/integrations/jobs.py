@@ -151,7 +151,7 @@ def submit(call: Call) -> Reply:
         known = _again(call, job, arguments, failure)
         if known is None:
             raise
-        return Reply(Doc({}), known)
+        return Reply(Doc(known), known)
     body = requests.output(call, answer)
     if call.target.service == "glue":
         body = {"JobName": arguments["JobName"], **body}
@@ -166,8 +166,7 @@ def _again(call: Call, job: Job, arguments: Fields, failure: StateFailed) -> dic
     if not call.repeated or not str(failure.error).endswith(taken):
         return None
     if call.target.service == "states":
-        base = arguments["StateMachineArn"].replace(":stateMachine:", ":execution:")
-        return {"ExecutionArn": f"{base}:{arguments['Name']}"}
+        return requests.started(arguments)
     known = job.identify(arguments, {})
     raw = send(call.context, call.target, known, job.describe).raw
     created = raw.get("CreationTime")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from mlops_kit.local.stepfunctions.docs import Doc, dumps
@@ -16,8 +17,20 @@ _MESSAGES = {("sns", "publish"): "Message", ("sqs", "sendMessage"): "MessageBody
 
 
 def send(call: Call) -> Reply:
-    """Call and give the answer on."""
-    return Reply(Doc(output(call, send_call(call.context, call.target, prepared(call)))))
+    """Call and give the answer on; an execution that a former process started counts as started."""
+    arguments = prepared(call)
+    try:
+        return Reply(Doc(output(call, send_call(call.context, call.target, arguments))))
+    except StateFailed as failure:
+        if call.repeated and failure.error == "StepFunctions.ExecutionAlreadyExistsException":
+            return Reply(Doc(started(arguments)))
+        raise
+
+
+def started(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """ARN of the execution that startExecution with these arguments made."""
+    base = str(arguments["StateMachineArn"]).replace(":stateMachine:", ":execution:")
+    return {"ExecutionArn": f"{base}:{arguments['Name']}"}
 
 
 def prepared(call: Call) -> dict[str, Any]:
