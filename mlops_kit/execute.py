@@ -28,7 +28,8 @@ class Change:
     Attributes
     ----------
     what : {"entered", "failed", "left"}
-        A failed state may be retried, or caught; a state that is left is done.
+        A failed state may be retried, or caught; a state that is left is done, with an error where a Catch
+        took over.
     state, kind : str
         Its name and type, such as ``Task``.
     at : datetime
@@ -36,7 +37,7 @@ class Change:
     seconds : float
         Since it was entered.
     error : str or None
-        Error name of a failure.
+        Error name.
     """
 
     what: Literal["entered", "failed", "left"]
@@ -246,6 +247,7 @@ class _Feed:
     token: str | None = None
     last: int = 0
     entered: dict[int, tuple[str, str, datetime]] = field(default_factory=dict)  # event id: its state
+    failed: dict[str, str] = field(default_factory=dict)  # state: error of its last try
 
     def read(self, client: Any, arn: str) -> Iterator[Change]:
         """What is new since the last time."""
@@ -272,12 +274,15 @@ class _Feed:
             name = event["stateExitedEventDetails"]["name"]
             started = next((e for e in reversed(self.entered.values()) if e[0] == name), None)
             seconds = (when - started[2]).total_seconds() if started else 0.0
-            yield Change("left", name, kind.removesuffix("StateExited"), when, seconds)
+            error = self.failed.pop(name, None)
+            yield Change("left", name, kind.removesuffix("StateExited"), when, seconds, error)
         elif current and kind.endswith(_FAILED) and not kind.startswith("Execution"):
             details: Mapping[str, Any] = next((v for k, v in event.items() if k.endswith("EventDetails")), {})
             seconds = (when - current[2]).total_seconds()
-            error = details.get("error") or "States.Timeout"
+            error = self.failed[current[0]] = details.get("error") or "States.Timeout"
             yield Change("failed", current[0], current[1], when, seconds, error)
+        elif current and kind.endswith("Succeeded"):
+            self.failed.pop(current[0], None)
         if current:
             self.entered[event["id"]] = current
 

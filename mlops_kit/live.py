@@ -53,9 +53,11 @@ class Live:
             print(f"  {change.state:24} failed after {_seconds(change.seconds)}: {change.error}", flush=True)
         else:
             self._open.pop(change.state, None)
-            if change.state not in self._told and (change.kind in _WORKS or change.seconds >= 0.05):
+            told = change.state in self._told
+            if change.error or (not told and (change.kind in _WORKS or change.seconds >= 0.05)):
                 self._told.add(change.state)
-                print(f"  {change.state:24} {_seconds(change.seconds):>8}", flush=True)
+                words = "  failure caught" if change.error else ""
+                print(f"  {change.state:24} {_seconds(change.seconds):>8}{words}", flush=True)
         if self._spinner:
             self._spinner.update(f"  {', '.join(self._open)} ..." if self._open else "")
 

@@ -144,8 +144,8 @@ def champion(session: Session, pipeline: Pipeline) -> Champion:
     if pipeline.model is None:
         raise UsageError(f"The pipeline {pipeline.name} trains no model.")
     name = f"{session.settings.project}-{pipeline.model}"
-    clients = (session.client(service) for service in ("sagemaker", "s3", "sagemaker-runtime"))
-    return room.find(*clients, name, name)
+    registry, s3, runtime = map(session.client, ("sagemaker", "s3", "sagemaker-runtime"))
+    return room.find(registry, s3, runtime, name, name)
 
 
 def history(session: Session, pipeline: Pipeline | str | None = None) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -11,6 +12,10 @@ from typing import Any
 from mlops_kit.deploy.changes import shown
 from mlops_kit.deploy.plan import Shown, html_table, text_table
 from mlops_kit.pipeline import Stack
+
+_ARN = re.compile(
+    r"^arn:\$\{AWS::Partition\}:([a-z0-9-]+):(?:\$\{AWS::Region\})?:(?:\$\{AWS::AccountId\})?:(.+)$"
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -100,4 +105,6 @@ def _statements(role: str, document: Mapping[str, Any]) -> Iterator[tuple[str, s
 
 
 def _lines(value: Any) -> str:
-    return "\n".join(shown(one) for one in (value if isinstance(value, list) else [value]))
+    """One a line; an ARN by its service and resource, since region and account are everywhere the same."""
+    texts = (shown(one) for one in (value if isinstance(value, list) else [value]))
+    return "\n".join(_ARN.sub(r"\1 \2", text) for text in texts)

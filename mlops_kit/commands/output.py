@@ -24,7 +24,7 @@ def show(value: Any) -> None:
     if not console.is_terminal:
         click.echo(str(value))
     else:
-        console.print(value)
+        console.print(value, crop=False, soft_wrap=isinstance(value.__rich__(), str))
 
 
 def ask(question: str) -> None:

@@ -133,12 +133,13 @@ def _create_client(boto: Any, settings: Settings, service: str) -> Any:
 def _speaking(settings: Settings) -> Any:
     """A hook that gives every client class a call which fails in words (botocore: creating-client-class)."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     class Speaking:
         def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> Any:
             try:
                 return super()._make_api_call(operation_name, api_params)  # type: ignore[misc]
-            except (BotoCoreError, ClientError) as error:
+            except (BotoCoreError, ClientError, ResponseParserError) as error:
                 words = _in_words(error, settings, operation_name)
                 if words is error:
                     raise
@@ -153,6 +154,7 @@ def _speaking(settings: Settings) -> Any:
 def _in_words(error: Exception, settings: Settings, operation: str = "") -> Exception:
     """A KitError where a person can mend it; the error itself where only the caller knows what it means."""
     from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, boto.ClientError):
         return _refusal(error, settings, operation)
@@ -173,7 +175,7 @@ def _in_words(error: Exception, settings: Settings, operation: str = "") -> Exce
         return _expired(str(error), settings)
     if isinstance(error, boto.HTTPClientError | boto.EndpointConnectionError):
         return _silent(error, settings)
-    if "ResponseParserError" in type(error).__name__:
+    if isinstance(error, ResponseParserError):
         return NotReachable(f"What answers at {settings.url} does not speak AWS's protocols.")
     return error
 

@@ -24,7 +24,7 @@ class PropertyChange:
     before, after : str or None
         As text; ``None`` where it is absent on that side.
     diff : str or None
-        Unified diff of the canonical text, where the values are too long for a cell.
+        Diff of the canonical text, where the values are too long for a cell.
     recreation : str
         ``Never``, ``Conditionally`` or ``Always``: whether AWS makes the resource anew for it.
     """
@@ -190,8 +190,37 @@ def _difference(path: str, old: Any, new: Any) -> PropertyChange:
     first, second = _canonical(old), _canonical(new)
     if first == second:
         return PropertyChange(path, "as now", "the same, written differently")
-    lines = difflib.unified_diff(first.splitlines(), second.splitlines(), "deployed", "new", lineterm="", n=2)
+    lines = _diff(first.splitlines(), second.splitlines())
     return PropertyChange(path, _short(before), _short(after), "\n".join(lines))
+
+
+def _diff(first: list[str], second: list[str]) -> Iterator[str]:
+    """A unified diff whose hunks say where in the JSON they are: ``@@ States.TrainModel.Retry @@``."""
+    for group in difflib.SequenceMatcher(None, first, second, autojunk=False).get_grouped_opcodes(2):
+        _, i1, i2, j1, _ = next(step for step in group if step[0] != "equal")
+        yield f"@@ {_path_of(first, i1) if i2 > i1 else _path_of(second, j1)} @@"
+        for kind, i1, i2, j1, j2 in group:
+            if kind == "equal":
+                yield from (f" {line}" for line in first[i1:i2])
+                continue
+            yield from (f"-{line}" for line in first[i1:i2])
+            yield from (f"+{line}" for line in second[j1:j2])
+
+
+def _path_of(lines: list[str], index: int) -> str:
+    """Names of the members that enclose a line of indented JSON."""
+    names: list[str] = []
+    depth = _indent(lines[index])
+    for line in reversed(lines[:index]):
+        if _indent(line) < depth:
+            depth = _indent(line)
+            if (name := line.strip().partition(": ")[0]).startswith('"'):
+                names.insert(0, name.strip('"'))
+    return ".".join(names) or "top"
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _canonical(value: Any) -> str:

@@ -27,7 +27,7 @@ _MODE = 0o100644 << 16
 Told = Callable[[str], None]
 
 
-def pack(artifact: Artifact, cache: Path) -> bytes:
+def pack(artifact: Artifact, cache: Path, *, embedded: bool = False) -> bytes:
     """The artifact's bytes; the same sources give the same bytes.
 
     Parameters
@@ -36,6 +36,8 @@ def pack(artifact: Artifact, cache: Path) -> bytes:
         What to pack.
     cache : pathlib.Path
         Folder for downloaded wheels.
+    embedded : bool
+        Wheels for the embedded Lambda instead of AWS's.
 
     Raises
     ------
@@ -53,7 +55,8 @@ def pack(artifact: Artifact, cache: Path) -> bytes:
         return _wheel(artifact.name, members)
     if artifact.requirements:
         own = {name for name, _ in members}
-        members += [member for member in unpacked(artifact.requirements, cache) if member[0] not in own]
+        wheels = unpacked(artifact.requirements, cache, embedded=embedded)
+        members += [member for member in wheels if member[0] not in own]
     _check_size(artifact, members)
     return _zip((name, path.read_bytes()) for name, path in sorted(members))
 
@@ -80,7 +83,8 @@ def publish(session: Session, bucket: str, artifacts: Iterable[Artifact], told: 
     s3, count = session.client("s3"), 0
     for key, artifact in {artifact.key: artifact for artifact in artifacts}.items():
         if not _holds(s3, bucket, key):
-            body = pack(artifact, session.settings.state_dir / "wheels")
+            cache, embedded = session.settings.state_dir / "wheels", session.settings.target == "local"
+            body = pack(artifact, cache, embedded=embedded)
             s3.put_object(Bucket=bucket, Key=key, Body=body)
             count += 1
             if told:

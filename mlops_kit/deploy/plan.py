@@ -42,7 +42,7 @@ class Shown:
 
         console = Console(width=_WIDTH, color_system=None, force_terminal=False)
         with console.capture() as captured:
-            console.print(self)
+            console.print(self, crop=False)
         return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
 
     def __repr__(self) -> str:
@@ -117,7 +117,7 @@ def _table(rows: Sequence[Row]) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     wide = any(row.changes for row in rows)
     for name in ("", "resource", "type", *(("property", "before", "after") if wide else ())):
-        table.add_column(name, overflow="fold", no_wrap=name in ("", "type"))
+        table.add_column(name, overflow="fold", no_wrap=name in ("", "resource", "type"))
     for row in rows:
         style = _COLOUR[row.action]
         label = f"{row.logical_id} ({row.note})" if row.note else row.logical_id
@@ -147,8 +147,9 @@ def _diffs(rows: Sequence[Row]) -> Iterator[RenderableType]:
         for change in row.changes:
             if change.diff:
                 yield Text(f"\n{row.logical_id}.{change.path}", "bold")
-                for line in change.diff.splitlines()[2:]:
-                    yield Text(line, {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], ""))
+                for line in change.diff.splitlines():
+                    style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+                    yield Text(line, style, no_wrap=True, overflow="ignore")
 
 
 def _html_table(rows: Sequence[Row]) -> str:
@@ -172,7 +173,7 @@ def _html_diff(diff: str) -> str:
     colours = {"+": "#009E73", "-": "#D55E00", "@": "#0072B2"}
     lines = (
         f'<span style="color:{colours.get(line[:1], "inherit")}">{escape(line)}</span>'
-        for line in diff.splitlines()[2:]
+        for line in diff.splitlines()
     )
     style = "max-height:30em;overflow:auto;text-align:left;margin:0"
     return (

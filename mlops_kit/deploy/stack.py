@@ -52,11 +52,12 @@ class Applied(Shown):
         return f"{self.stack}: {count} changed" if self.changes else f"{self.stack}: no changes"
 
     def __rich__(self) -> Any:
-        from rich.text import Text
+        return str(self)
 
+    def __str__(self) -> str:
         width = max(map(len, self.outputs), default=0)
         lines = (f"  {name:{width}}  {value}" for name, value in sorted(self.outputs.items()))
-        return Text("\n".join((self._title, *lines)), no_wrap=True, overflow="ignore")
+        return "\n".join((self._title, *lines))  # never folded: ARNs and links are copied from it
 
     def _html(self) -> str:
         return f"<p><b>{self._title}</b></p>" + html_table(("output", "value"), sorted(self.outputs.items()))

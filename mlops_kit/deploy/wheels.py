@@ -1,5 +1,7 @@
 """Wheels for Lambda's platform, unpacked once into a cache; must not look into this environment.
 
+The embedded Lambda runs on this machine's Python, so for it the wheels are this machine's.
+
 Limits: AWS Lambda Developer Guide, "Lambda quotas" (deployment package, 250 MB unzipped).
 """
 
@@ -16,12 +18,14 @@ from pathlib import Path
 
 from mlops_kit.errors import DeployError
 
-PYTHON = "3.12"  # the template's Runtime
+PYTHON = "3.13"  # the template's Runtime
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")  # Amazon Linux 2023 has glibc 2.34
 _SKIPPED = {"__pycache__", "bin"}
 
 
-def unpacked(requirements: Sequence[str], cache: Path) -> Iterator[tuple[str, Path]]:
+def unpacked(
+    requirements: Sequence[str], cache: Path, *, embedded: bool = False
+) -> Iterator[tuple[str, Path]]:
     """Files of the distributions as (name inside the zip, path), sorted by name.
 
     Parameters
@@ -30,19 +34,22 @@ def unpacked(requirements: Sequence[str], cache: Path) -> Iterator[tuple[str, Pa
         Pinned, such as ``aws-lambda-powertools==3.37.0``.
     cache : pathlib.Path
         Folder for what was downloaded before.
+    embedded : bool
+        For the embedded Lambda instead of AWS's.
 
     Raises
     ------
     DeployError
         A requirement has no wheel for Lambda's platform, or nothing can install it.
     """
-    digest = hashlib.sha256(f"{PYTHON} {_PLATFORMS} {sorted(requirements)}".encode()).hexdigest()[:16]
+    platform = "embedded" if embedded else f"{PYTHON} {_PLATFORMS}"
+    digest = hashlib.sha256(f"{platform} {sorted(requirements)}".encode()).hexdigest()[:16]
     folder = cache / digest
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=cache, prefix="draft-"))
         try:
-            _install(requirements, draft)
+            _install(requirements, draft, embedded)
             draft.replace(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -52,8 +59,8 @@ def unpacked(requirements: Sequence[str], cache: Path) -> Iterator[tuple[str, Pa
             yield inside.as_posix(), path
 
 
-def _install(requirements: Sequence[str], folder: Path) -> None:
-    command = _installer(folder)
+def _install(requirements: Sequence[str], folder: Path, embedded: bool) -> None:
+    command = _installer(folder, embedded)
     done = subprocess.run([*command, *requirements], capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
@@ -64,7 +71,7 @@ def _install(requirements: Sequence[str], folder: Path) -> None:
         )
 
 
-def _installer(folder: Path) -> list[str]:
+def _installer(folder: Path, embedded: bool) -> list[str]:
     """pip where this environment has it, else uv; both unpack into a folder, wheels only."""
     if importlib.util.find_spec("pip"):
         platforms = [word for name in _PLATFORMS for word in ("--platform", name)]
@@ -77,11 +84,12 @@ def _installer(folder: Path) -> list[str]:
             "--disable-pip-version-check",
             "--no-compile",
         ]
-        return [*pip, "--only-binary=:all:", *platforms, "--python-version", PYTHON, "--target", str(folder)]
+        foreign = [] if embedded else [*platforms, "--python-version", PYTHON]
+        return [*pip, "--only-binary=:all:", *foreign, "--target", str(folder)]
     if uv := shutil.which("uv"):
         platform = ["--python-platform", "x86_64-manylinux_2_28", "--python-version", PYTHON]
         install = [uv, "pip", "install", "--quiet", "--only-binary", ":all:", "--python", sys.executable]
-        return [*install, *platform, "--target", str(folder)]
+        return [*install, *([] if embedded else platform), "--target", str(folder)]
     raise DeployError(
         "Neither pip nor uv is there to fetch wheels for a Lambda function.",
         suggestion="install one of them: python -m ensurepip",

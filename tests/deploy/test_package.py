@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_kit.artifacts import Artifact, DataFile
+from mlops_kit.build import template
 from mlops_kit.deploy import package, wheels
 from mlops_kit.deploy.aws import session
 from mlops_kit.errors import DeployError, UsageError
@@ -70,7 +71,7 @@ def test_a_wheel_can_be_installed(tmp_path: Path) -> None:
     artifact = Artifact("features", "wheel", (("features", source),))
     wheel = tmp_path / artifact.key.rpartition("/")[2]
     wheel.write_bytes(package.pack(artifact, tmp_path))
-    command = [*wheels._installer(tmp_path / "site"), "--no-index", str(wheel)]
+    command = [*wheels._installer(tmp_path / "site", embedded=True), "--no-index", str(wheel)]
     subprocess.run(command, check=True, timeout=60)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); import features; print(features.ANSWER)"
@@ -103,6 +104,10 @@ def test_a_lambda_zip_carries_the_wheels_of_its_requirements(
     with pytest.raises(DeployError, match=r"No wheels for Lambda .* library==9.9.9"):
         package.pack(missing, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("draft-*"))
+
+
+def test_the_wheels_are_those_of_the_runtime_that_the_template_asks_for() -> None:
+    assert f"python{wheels.PYTHON}" == template.LAMBDA_RUNTIME
 
 
 def test_a_lambda_package_over_the_limit_is_refused_and_names_its_largest_parts(tmp_path: Path) -> None:
