@@ -17,6 +17,7 @@ from typing import Any
 
 from mlops_kit.errors import KitError
 from mlops_kit.local import imports
+from mlops_kit.local.corrections.log_state import LogState
 from mlops_kit.local.corrections.states import Adapter
 from mlops_kit.local.corrections.unsupported import Handlers
 from mlops_kit.local.sharing import sharing
@@ -37,6 +38,19 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "core.persistence": ("_state_format_version", "_json_default", "load_state", "PERSIST_STATE"),
     "core.responses": ("request_scope", "get_account_id", "get_region"),
     "services.eventbridge": ("_put_events", "_dispatch_to_lambda"),
+    "services.cloudwatch_logs": (
+        "_log_groups",
+        "_log_records",
+        "_build_log_record",
+        "_destinations",
+        "_resource_policies",
+        "_log_group_policies",
+        "_metric_filters",
+        "_queries",
+        "_delivery_sources",
+        "_delivery_destinations",
+        "_deliveries",
+    ),
     "services.cloudformation": ("_stacks", "_exports"),
     "services.cloudformation.handlers": ("_capabilities_enforced", "_ACTION_HANDLERS"),
     "services.cloudformation.changesets": ("_resolve_props_for_diff", "_diff_resources", "_find_change_set"),
@@ -76,7 +90,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "error_response_json",
         "invoke_async_with_retry",
     ),
-    "services.s3": ("_buckets",),
+    "services.s3": ("_buckets", "_resolve_sse_write_headers"),
     "services.sns": ("_deliver_to_lambda",),
 }
 
@@ -134,6 +148,7 @@ class Ministack:
         self.states = Adapter()
         replace_module("stepfunctions", self.states.module)
         self._app = module("app")
+        self._logs = LogState(module)
         self._saved = self._read_saved()
         self._app._load_persisted_state = self._load
         self._app.save_all = lambda _: None  # we save, atomically and on disk
@@ -170,7 +185,7 @@ class Ministack:
         with sharing(f"ministack.services.{name}" for name in SHARING):
             for key, get_state in self._states().items():
                 if self._app._state_map[key] in wanted or key in wanted:
-                    files[key] = _encode(key, get_state)
+                    files[key] = self._logs.encode() if key == "cloudwatch_logs" else _encode(key, get_state)
         return {key: data for key, data in files.items() if data}
 
     async def call(self, service: str, target: str, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,16 +235,18 @@ class Ministack:
 
     def _load(self) -> None:
         for key, state in self._saved.items():
-            restore = functools.partial(_restore, self._app._state_map[key], state)
+            restore = functools.partial(self._restore, key, state)
             if key == "cloudformation":  # loads every other service: a second that a start can do without
                 after_import("services.cloudformation", restore)
             else:
                 restore()
         self._saved.clear()
 
-
-def _restore(module_name: str, state: Any) -> None:
-    module(f"services.{module_name}").load_persisted_state(state)
+    def _restore(self, key: str, state: Any) -> None:
+        if key == "cloudwatch_logs":
+            self._logs.restore(state)
+        else:
+            module(f"services.{self._app._state_map[key]}").load_persisted_state(state)
 
 
 def _encode(key: str, get_state: Callable[[], Any]) -> bytes:
@@ -247,7 +264,7 @@ def _encode(key: str, get_state: Callable[[], Any]) -> bytes:
 
 
 # Those that may hold much, and whose get_state changes nothing in what it copies (a contract test looks).
-SHARING = ("dynamodb", "cloudwatch_logs", "cloudwatch", "sqs", "sns", "eventbridge", "iam", "cloudformation")
+SHARING = ("dynamodb", "cloudwatch", "sqs", "sns", "eventbridge", "iam", "cloudformation")
 
 
 def module(name: str) -> Any:

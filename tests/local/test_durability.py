@@ -144,3 +144,37 @@ def test_a_stack_is_there_after_a_kill(fresh_aws: EmbeddedAws) -> None:
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     resources = client.describe_stack_resources(StackName=name)["StackResources"]
     assert fresh_aws.client("sqs").get_queue_attributes(QueueUrl=resources[0]["PhysicalResourceId"])
+
+
+def test_log_lines_come_back_after_a_kill_whatever_order_they_came_in(fresh_aws: EmbeddedAws) -> None:
+    logs = fresh_aws.client("logs")
+    logs.create_log_group(logGroupName="it's a group")
+    logs.create_log_stream(logGroupName="it's a group", logStreamName="s")
+    names = {"logGroupName": "it's a group", "logStreamName": "s"}
+    now = int(time.time() * 1000)
+    for start in (2000, 0, 1000, 3000):  # the second is late, and moves what is there
+        events = [{"timestamp": now + start + n, "message": f"line {start + n}"} for n in range(700)]
+        logs.put_log_events(**names, logEvents=events)
+        time.sleep(1)  # saved between
+    time.sleep(1)
+    before = _lines(fresh_aws, names)
+    assert len(before) == 2800 and before == sorted(before, key=lambda line: int(line.split()[1]))
+    fresh_aws.kill()
+    fresh_aws.start()
+    assert _lines(fresh_aws, names) == before
+    saved = json.loads((fresh_aws.state_dir / "ministack" / "cloudwatch_logs.json").read_text())
+    stream = next(iter(saved["payload"]["log_groups"]["data"].values()))["streams"]["s"]
+    pointer = stream["events"][5]["eventId"]
+    record = fresh_aws.client("logs").get_log_record(logRecordPointer=pointer)["logRecord"]
+    assert record["@message"] == "line 5"
+
+
+def _lines(aws: EmbeddedAws, names: dict[str, str]) -> list[str]:
+    lines: list[str] = []
+    token: dict[str, str] = {}
+    while True:
+        page = aws.client("logs").get_log_events(**names, **token, startFromHead=True)
+        if not page["events"]:
+            return lines
+        lines += [event["message"] for event in page["events"]]
+        token = {"nextToken": page["nextForwardToken"]}
