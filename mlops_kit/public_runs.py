@@ -6,6 +6,7 @@ Looking at what a pipeline did needs its name only.
 from __future__ import annotations
 
 import secrets
+import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +43,7 @@ def run(
     pipeline : Pipeline
         What.
     input : mapping, optional
-        The execution's input.
+        The execution's input; ``git_commit`` is filled in where the pipeline takes it.
     name : str, optional
         Name of the execution; default from ``as_of`` or the time.
     wait : bool
@@ -60,6 +61,8 @@ def run(
     from mlops_kit import execute
 
     given = {**(input or {}), **{key: value for key, value in fields.items() if value is not None}}
+    if "git_commit" in pipeline.input_schema.get("properties", {}):
+        given = {**_git_commit(), **given}
     execute.check_input(given, pipeline.input_schema)
     machine = _machine(session, pipeline.name)
     chosen = (
@@ -210,6 +213,16 @@ def _watched(session: Session, arn: str, wait: bool) -> Run:
         with Live(f"{arn.split(':')[-2]}, {arn.rpartition(':')[2]}") as live:
             execute.wait(session, arn, live)
     return Run(session, arn)
+
+
+def _git_commit() -> dict[str, str]:
+    """The commit of the code at hand, with ``-dirty`` where files differ; empty outside of a repository."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return {"git_commit": done.stdout.strip()} if done.returncode == 0 else {}
 
 
 def _machine(session: Session, pipeline: str) -> str:
