@@ -9,6 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 TARGET = "cnt"
+ZONE = "America/New_York"  # of the raw data's hours
 RAW = (
     "dteday",
     "hr",
@@ -49,7 +50,8 @@ def clean(raw: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``timestamp`` (local time, hourly), then ``RAW`` without ``dteday``; one row a timestamp.
+        ``timestamp`` (local time, hourly), then ``RAW`` without ``dteday``; one row a timestamp. The hour
+        that the end of summer time repeats is left out: its one row holds two hours' rentals.
 
     Raises
     ------
@@ -65,6 +67,8 @@ def clean(raw: pd.DataFrame) -> pd.DataFrame:
     days = pd.to_datetime(frame.pop("dteday"), format="%Y-%m-%d")
     frame.insert(0, "timestamp", days + pd.to_timedelta(frame["hr"], unit="h"))
     frame = frame.drop_duplicates("timestamp", keep="last").sort_values("timestamp", ignore_index=True)
+    local = frame["timestamp"].dt.tz_localize(ZONE, ambiguous="NaT", nonexistent="NaT")
+    frame = frame[local.notna()].reset_index(drop=True)
     frame["hum"] = frame["hum"].astype(float)
     frame.loc[frame["hum"] == 0, "hum"] = float("nan")  # a silent sensor, not dry air
     return frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import boto3
@@ -48,11 +49,18 @@ def judge(metrics: dict[str, dict[str, float] | None], thresholds: dict[str, flo
     dict
         ``verdict`` (``promote`` or ``reject``), ``reasons`` (one sentence a check), and ``checks``: the
         numbers that the workflow's Choice compares, ``wape`` and ``worse_by`` (0 without a champion).
+
+    Raises
+    ------
+    ValueError
+        The challenger's WAPE is missing or no number.
     """
     challenger, champion = metrics["challenger"], metrics.get("champion")
     if challenger is None:
         raise ValueError("there are no metrics of a challenger")
     wape = challenger["wape"]
+    if not math.isfinite(wape):
+        raise ValueError(f"the WAPE of the challenger is {wape}: the test hours hold no rentals")
     worse_by = wape - champion["wape"] if champion else 0.0
     within, good_enough = wape <= thresholds["wape"], worse_by <= thresholds["worse_by"]
     reasons = [f"WAPE {wape:.3f} is {'within' if within else 'above'} the limit of {thresholds['wape']:g}"]
