@@ -16,11 +16,12 @@ def install(client: Callable[[str, str], Any], changed: Callable[[str], None]) -
     changed : callable
         ``changed(service)``, to be called when a service has changed outside of any request.
     """
-    from mlops_kit.local.corrections import background
+    from mlops_kit.local.corrections import background, encryption
     from mlops_kit.local.ministack import after_import
 
     for name in background.PLACES:
         after_import(name, lambda name=name: background.install(name, changed))  # type: ignore[misc]
+    after_import("services.s3", encryption.install)
     after_import("services.cloudformation", lambda: _correct_stacks(client, changed))
 
 

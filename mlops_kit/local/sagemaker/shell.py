@@ -34,8 +34,9 @@ def environment(argv: Sequence[str], base: Path) -> dict[str, str]:
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     tools = base.parent / "bin"
     tools.mkdir(exist_ok=True)
-    for name, module in (("pip", ["-m", "mlops_kit.local.sagemaker.pip"]), ("python", []), ("python3", [])):
-        tool = tools / name
-        tool.write_text("#!/bin/sh\nexec " + " ".join([f'"{sys.executable}"', *module]) + ' "$@"\n')
-        tool.chmod(0o755)
+    pip = f'exec "{sys.executable}" -m mlops_kit.local.sagemaker.pip "$@"'
+    python = f'[ "$1 $2" = "-m pip" ] && {{ shift 2; {pip}; }}\nexec "{sys.executable}" "$@"'
+    for name, text in {"pip": pip, "pip3": pip, "python": python, "python3": python}.items():
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
     return {"PATH": os.pathsep.join([str(tools), "/usr/local/bin", "/usr/bin", "/bin"])}

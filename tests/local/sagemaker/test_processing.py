@@ -132,7 +132,7 @@ def test_a_shell_entry_point_runs_with_its_paths_and_a_pip_that_only_checks(sage
     cd /opt/ml/processing/input/code/
     set -e
     pip uninstall --yes typing
-    pip install -r requirements.txt
+    python3 -m pip install -r requirements.txt
     python job.py "$@"
     """
     folder = f"{asked['ProcessingJobName']}/code"
