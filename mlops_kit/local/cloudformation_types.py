@@ -151,7 +151,12 @@ def _sagemaker(kind: str, update: bool = False) -> ResourceType:
     """A type whose operations are Create<kind> and Delete<kind> and whose id is its ARN."""
     name_member, arn_member = f"{kind}Name", f"{kind}Arn"
 
+    def name_of(arn: str, props: Properties) -> str:
+        """A generated name is in lower case, as every ARN of SageMaker is."""
+        return str(props.get(name_member) or arn.rpartition("/")[2])
+
     def create(calls: Calls, name: str, props: Properties) -> Made:
+        name = props.get(name_member) or name.lower()
         params = calls.fit(_SAGEMAKER, f"Create{kind}", {k: v for k, v in props.items() if k != "Tags"})
         params |= {name_member: name, "Tags": _upper_tags(tags(props)) or None}
         arn = calls(_SAGEMAKER, f"Create{kind}", **params)[arn_member]
@@ -160,7 +165,7 @@ def _sagemaker(kind: str, update: bool = False) -> ResourceType:
         return arn, {name_member: name, arn_member: arn}
 
     def change(calls: Calls, arn: str, old: Properties, new: Properties) -> Made:
-        name = arn.rpartition("/")[2]
+        name = name_of(arn, new)
         put, remove = tag_changes(old, new)
         if remove:
             calls(_SAGEMAKER, "DeleteTags", ResourceArn=arn, TagKeys=remove)
@@ -173,7 +178,7 @@ def _sagemaker(kind: str, update: bool = False) -> ResourceType:
         return arn, {name_member: name, arn_member: arn}
 
     def delete(calls: Calls, arn: str, props: Properties) -> None:
-        calls.forgiving(_SAGEMAKER, f"Delete{kind}", **{name_member: arn.rpartition("/")[2]})
+        calls.forgiving(_SAGEMAKER, f"Delete{kind}", **{name_member: name_of(arn, props)})
 
     return ResourceType(create, delete, change, name_member)
 
