@@ -167,7 +167,7 @@ class Runs:
                 self._finish(region, run, "FAILED", 0.0, words)
 
     def _spec(self, region: str, run: Mapping[str, Any], argv: list[str], script: Script) -> ProcessSpec:
-        env = Runner.base_environment(script.work, self._context.url, region)
+        env = Runner.job_environment(script.work, self._context.url, region)
         return ProcessSpec(
             id=_process(run),
             argv=argv,

@@ -153,8 +153,16 @@ class Runner:
         self._claimed: set[str] | None = set()  # ids that were started or recovered, until `end_unclaimed`
 
     @staticmethod
+    def job_environment(cwd: Path, url: str, region: str) -> dict[str, str]:
+        """The environment of a job or an endpoint, which here share one machine.
+
+        OpenMP's threads spin while they wait, unless told otherwise: two jobs at once would starve each other.
+        """
+        return {**Runner.base_environment(cwd, url, region), "OMP_WAIT_POLICY": "PASSIVE"}
+
+    @staticmethod
     def base_environment(cwd: Path, url: str, region: str) -> dict[str, str]:
-        """The environment that every job begins with: the port as AWS, dummy credentials, nothing of ours."""
+        """The environment that every process begins with: the port as AWS, dummy credentials, nothing of ours."""
         programs = [str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]
         return {
             "PATH": os.pathsep.join(programs),
@@ -162,7 +170,6 @@ class Runner:
             "HOME": str(cwd),
             "TMPDIR": str(cwd / "tmp"),
             "PYTHONUNBUFFERED": "1",
-            "OMP_WAIT_POLICY": "PASSIVE",  # jobs share one machine: threads that spin would starve the others
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_ENDPOINT_URL": url,

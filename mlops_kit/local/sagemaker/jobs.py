@@ -183,7 +183,7 @@ class Jobs:
 
     def _spec(self, launch: Any, record: Record) -> ProcessSpec:
         context, job = self._context, self._job(record)
-        base = context.runner.base_environment(launch.cwd, context.url, job.region)
+        base = context.runner.job_environment(launch.cwd, context.url, job.region)
         return ProcessSpec(
             id=self._process(record),
             argv=launch.argv,

@@ -165,7 +165,7 @@ class Variant:
         model = self._lay_out()
         work = self._folder / "work"
         runner = self._context.runner
-        environment = runner.base_environment(work, self._context.url, self.spec.region)
+        environment = runner.job_environment(work, self._context.url, self.spec.region)
         self._ended.clear()
         self._since = time.monotonic()
         spec = ProcessSpec(
