@@ -159,6 +159,8 @@ def calls(definition: Mapping[str, Any], project: str, known: Mapping[str, str])
 def _call(state: str, maker: Mapping[str, Any], project: str, known: Mapping[str, str]) -> Call | None:
     resource = str(maker.get("Resource", ""))
     arguments = maker.get("Parameters", maker.get("Arguments", {}))
+    if not isinstance(arguments, Mapping | str):
+        arguments = {}
     if match := _SERVICE.fullmatch(resource):
         return Call(
             state, match["service"], match["action"], match["pattern"] or "", arguments, project, known

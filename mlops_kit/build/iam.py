@@ -8,7 +8,7 @@ User Guide, "Confused deputy prevention". Must not know a pipeline by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -105,7 +105,7 @@ def _assumed(pipeline: Pipeline) -> Iterator[Statement]:
     """A Task with Credentials works as another role; only a literal ARN keeps that narrow."""
     for _, name, state in walk(pipeline.definition):
         if credentials := state.get("Credentials"):
-            assumed = str(credentials.get("RoleArn", ""))
+            assumed = str(credentials.get("RoleArn", "")) if isinstance(credentials, Mapping) else ""
             if not assumed.startswith("arn:"):
                 raise UsageError(
                     f"State {name!r}: the role in Credentials is only known at run time.",

@@ -137,7 +137,7 @@ def _queue(call: Call) -> Iterator[Statement]:
 
 def _events(call: Call) -> Iterator[Statement]:
     entries = call.arguments.get("Entries", []) if isinstance(call.arguments, Mapping) else []
-    if not isinstance(entries, list) or not entries:
+    if not isinstance(entries, list) or not entries or not all(isinstance(one, Mapping) for one in entries):
         raise UsageError(
             f"State {call.state!r} calls events:putEvents with Entries that are only known at run time.",
             suggestion="write Entries as a list whose items name their EventBusName.",

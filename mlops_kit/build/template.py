@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlops_kit.artifacts import Artifact
+from mlops_kit.asl.definition import validate
 from mlops_kit.build import iam, triggers
 from mlops_kit.build.foundation import TAG_PIPELINE, TAG_PROJECT, check_project, foundation
 from mlops_kit.build.policy import names
@@ -114,7 +115,19 @@ def _check(settings: Settings, pipeline: Pipeline, name: str) -> None:
             f"{longest!r} has {len(longest)} characters; a function's or a schedule's name takes 64.",
             suggestion="shorten the name of the project, of the pipeline, or of the part.",
         )
+    _check_definition(pipeline)
     _check_buckets(pipeline.definition)
+
+
+def _check_definition(pipeline: Pipeline) -> None:
+    """CreateStateMachine would refuse a malformed definition in the middle of a deployment."""
+    found = [one for one in validate(pipeline.definition, tokens=True) if one.severity == "ERROR"]
+    if found:
+        raise UsageError(
+            f"Step Functions would refuse the definition of {pipeline.name!r}.",
+            cause="; ".join(f"{one.message} at {one.location}" for one in found[:3]),
+            suggestion="lint the pipeline: it says where and how to mend each finding.",
+        )
 
 
 def _check_buckets(definition: Mapping[str, Any]) -> None:

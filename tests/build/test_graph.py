@@ -24,6 +24,22 @@ from tests.build.sample import definition, pipeline, task
 SVG = "{http://www.w3.org/2000/svg}"
 CATCH = [{"ErrorEquals": ["States.ALL"], "Next": "B"}]
 
+FIELDS = [
+    *("Type", "Next", "End", "Retry", "Catch", "Choices", "Default", "Branches", "ItemProcessor", "Iterator"),
+    *("States", "StartAt", "Resource", "Seconds", "Error", "ErrorEquals", "MaxAttempts", "MaxConcurrency"),
+    *(
+        "Variable",
+        "And",
+        "Not",
+        "IsNull",
+        "NumericEqualsPath",
+        "Condition",
+        "Comment",
+        "ProcessorConfig",
+        "Mode",
+    ),
+]
+
 
 def texts(svg: str) -> list[str]:
     return [one.text or "" for one in ET.fromstring(svg).iter(f"{SVG}text")]
@@ -281,6 +297,29 @@ def test_a_target_that_does_not_exist_is_drawn_as_missing() -> None:
 def test_what_is_no_definition_is_refused_with_words(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="Amazon States Language"):
         graph(wrong)
+
+
+JUNK: list[Any] = [
+    *(None, True, 5, "x", [], [5], ["x"], {}, {"A": 1}, [{}], [[]], {"States": 5}, [{"Next": 5}]),
+    *([{"Next": "B", field: value}] for field in ("ErrorEquals", "And", "Not") for value in (5, [5])),
+    *([{"MaxAttempts": "x"}], {"StartAt": "q", "States": {"q": {"Type": 5}}}),
+]
+
+
+@pytest.mark.parametrize("kind", ["Task", "Choice", "Map", "Parallel", 5])
+def test_a_malformed_state_is_drawn_or_refused_in_words_never_a_traceback(kind: Any) -> None:
+    drawn = 0
+    for field in FIELDS:
+        for value in JUNK:
+            state = {"Type": kind, field: value}
+            try:
+                drawing = graph({"StartAt": "A", "States": {"A": state, "B": {"Type": "Succeed"}, "C": 1}})
+            except UsageError as error:
+                assert error.message
+                continue
+            drawn += 1
+            assert "A" in drawn_states(drawing.svg()) and "A" in drawing.mermaid() and "A" in str(drawing)
+    assert drawn
 
 
 def test_what_is_neither_pipeline_nor_definition_is_refused() -> None:

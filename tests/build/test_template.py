@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ def resource(template: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def studio(**states: dict[str, Any]) -> dict[str, Any]:
-    return {"StartAt": next(iter(states)), "States": states}
+    """A machine of states that need no failure path."""
+    bare = {name: {key: state[key] for key in state if key != "Catch"} for name, state in states.items()}
+    return {"StartAt": next(iter(states)), "States": bare}
 
 
 @pytest.mark.slow
@@ -89,6 +92,9 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
     states |= {
         one.name: task("glue:startJobRun.sync", {"JobName": f"${{{one.name}Job}}"}, None) for one in jobs
     }
+    for name, following in pairwise(states):
+        del states[name]["End"]
+        states[name]["Next"] = following
     schedules = draw(st.lists(st.just(Schedule("rate(1 day)")), max_size=2))
     return pipeline(definition=studio(**states), functions=functions, jobs=jobs, schedules=tuple(schedules))
 
@@ -277,6 +283,12 @@ def test_the_foundation_keeps_data_and_locks_by_time() -> None:
             "AWS takes 1,048,576",
         ),
         (SETTINGS, {"schedules": (Schedule("cron(0 3 * * * *)"),)}, "exactly one"),
+        (SETTINGS, {"definition": {"States": {"A": 5}}}, "Expected value of type [OBJECT] at /States/A"),
+        (
+            SETTINGS,
+            {"definition": studio(Go={"Type": "Pass", "Next": "Gone"})},
+            "Missing 'Next' target: Gone at /States/Go/Next",
+        ),
     ],
 )
 def test_what_aws_would_refuse_is_refused_before_anything_is_made(

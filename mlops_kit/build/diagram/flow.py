@@ -118,11 +118,16 @@ def flow(definition: Mapping[str, Any]) -> Flow:
 def _node(name: str, state: Mapping[str, Any]) -> Node:
     kind = str(state.get("Type", "Missing"))
     service, detail = _what(kind, state)
-    retries = [one for one in state.get("Retry") or () if isinstance(one, Mapping)]
+    retries = [one for one in _list(state.get("Retry")) if isinstance(one, Mapping)]
     allowed = [one.get("MaxAttempts", 3) for one in retries]
     attempts = max((number for number in allowed if isinstance(number, int)), default=0)
     inner = tuple(flow(machine) for _, machine in machines(state))
     return Node(name, kind, service, detail, attempts, ends(state), inner)
+
+
+def _list(value: Any) -> list[Any]:
+    """A malformed definition is drawn as far as it goes; what is wrong with it, the linter says."""
+    return value if isinstance(value, list) else []
 
 
 def _what(kind: str, state: Mapping[str, Any]) -> tuple[str, str]:
@@ -132,7 +137,7 @@ def _what(kind: str, state: Mapping[str, Any]) -> tuple[str, str]:
         seconds = state.get("Seconds")
         return "", f"wait {seconds} s" if isinstance(seconds, int) else "wait"
     if kind == "Parallel":
-        branches = len(state.get("Branches") or ())
+        branches = len(_list(state.get("Branches")))
         return "", f"{branches} branches side by side" if branches != 1 else "as one step"
     if kind == "Map":
         most = state.get("MaxConcurrency")
@@ -171,7 +176,7 @@ def _edges(name: str, state: Mapping[str, Any]) -> Iterator[Edge]:
             words = entry.get("Comment") or (
                 _condition(entry)
                 if head == "Choices"
-                else ", ".join(map(str, entry.get("ErrorEquals") or ()))
+                else ", ".join(map(str, _list(entry.get("ErrorEquals"))))
             )
             kind = "choice" if head == "Choices" else "catch"
             yield Edge(name, target, kind, shortened(str(words)), str(words))
