@@ -218,7 +218,7 @@ def _who_answers(port: int) -> str:
 def _health(url: str) -> dict[str, Any] | None:
     """What the embedded AWS at an address says of itself; None when nothing like it answers."""
     try:
-        with urllib.request.urlopen(f"{url}/_mlops_kit/health", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{url}/_mlops_kit/health", timeout=2) as answer:  # noqa: S310
             health = json.load(answer)
     except (OSError, ValueError):
         return None

@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from mlops_kit.local.state_folder import StateFolder
 
 logger = logging.getLogger(__name__)
 
+_LINGER = 3.0  # seconds that threads have to end after everything is saved
 _THREADS = 64  # handlers that wait, such as long polls, hold one each
 
 
@@ -123,6 +125,11 @@ async def _serve(folder: StateFolder, listener: socket.socket, options: argparse
         await serve(guarded, config, shutdown_trigger=until_stopped)
     finally:
         await house.close()
+        last = threading.Timer(
+            _LINGER, os._exit, (0,)
+        )  # all is on disk: a thread that waits must not keep us
+        last.daemon = True
+        last.start()
 
 
 def _clock_offset(folder: StateFolder, at: str | None) -> float:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
 import socket
+import threading
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
 from mlops_kit.errors import KitError, UsageError
 from mlops_kit.local import control
@@ -122,6 +127,45 @@ def test_the_clock_goes_on_over_a_restart(folder: Path) -> None:
     control.stop(folder)
     control.start(folder, port=0, at="2011-09-01T12:00:00Z")
     assert (now().month, now().hour) == (9, 12)
+
+
+def test_calls_that_wait_do_not_keep_it(folder: Path) -> None:
+    started = control.start(folder, port=0)
+    states = client(str(started.url), "us-east-1", "stepfunctions")
+    sqs = client(str(started.url), "us-east-1", "sqs")
+    functions = client(str(started.url), "us-east-1", "lambda")
+    arn = states.create_activity(name="a")["activityArn"]
+    queue = sqs.create_queue(QueueName="q")["QueueUrl"]
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("i.py", "import time\ndef h(e, c):\n    time.sleep(600)\n")
+    role = "arn:aws:iam::000000000000:role/any"
+    functions.create_function(
+        FunctionName="f",
+        Runtime="python3.12",
+        Handler="i.h",
+        Role=role,
+        Timeout=900,
+        Code={"ZipFile": code.getvalue()},
+    )
+    waiting: list[Callable[[], object]] = [
+        lambda: states.get_activity_task(activityArn=arn),
+        lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20),
+        lambda: functions.invoke(FunctionName="f"),
+    ]
+    threads = [threading.Thread(target=_ignoring, args=(call,)) for call in waiting]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    assert control.stop(folder)
+    assert not Path(f"/proc/{started.pid}").exists()
+    for thread in threads:
+        thread.join()
+
+
+def _ignoring(call: Callable[[], object]) -> None:
+    with contextlib.suppress(BotoCoreError, ClientError):
+        call()
 
 
 def test_interrupting_it_stops_it_cleanly(folder: Path) -> None:
