@@ -81,7 +81,8 @@ def main(url: str, folder: Path) -> None:
         metric_definitions=metrics,
         **size,
     )
-    estimator.fit({"train": data}, logs="All")
+    estimator.fit({"train": data}, logs=False)
+    session.logs_for_job(estimator.latest_training_job.name)  # with wait=True it would sleep 30 s first
     job = estimator.latest_training_job.describe()
     said = {"metrics": {m["MetricName"]: m["Value"] for m in job["FinalMetricDataList"]}}
 
