@@ -67,10 +67,10 @@ def _run(arguments: list[str]) -> int:
         return error.exit_code
     except KitError as error:
         return _fail(str(error), error.exit_status)
-    except KeyboardInterrupt as error:
-        return _fail(str(error) or "Interrupted.", 130)
-    except click.Abort:
-        return _fail("Stopped; nothing was changed.", 130)
+    except (KeyboardInterrupt, click.Abort) as error:
+        # click makes an Abort of an interrupt, and raises one of its own when a question is answered with no.
+        interrupt = error.__cause__ if isinstance(error, click.Abort) else error
+        return _fail(str(interrupt or "nothing was changed.") or "interrupted.", 130)
     except BrokenPipeError:
         sys.stderr.close()
         return 1
