@@ -1,4 +1,4 @@
-"""Building the retraining pipeline: SDK import, definition, lint, policies and template, in one cold process."""
+"""Building the retraining pipeline, SDK import included: definition, lint, policies and template."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def _once(argv: Sequence[str]) -> Sample:
 
 @dataclass(frozen=True)
 class Served:
-    """A server's start: seconds until it answered, MB resident when idle, CPU seconds used in ``idle`` seconds."""
+    """A server: seconds until it answered, MB resident when idle, CPU seconds used in ``idle`` seconds."""
 
     seconds: float
     megabytes: float
