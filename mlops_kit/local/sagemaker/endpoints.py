@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mlops_kit.local.processes import Closed
 from mlops_kit.local.sagemaker import listing
 from mlops_kit.local.sagemaker.events import emit, shouted
 from mlops_kit.local.sagemaker.listing import Listing
@@ -111,7 +112,7 @@ class Endpoints:
                 "The embedded AWS takes weights and counts from the new configuration: retain nothing."
             )
         with self._lock:
-            record = self._settled(request)
+            record = self._serving(request)
             pending = self._deployment(request.region, params["EndpointConfigName"])
             record["Pending"] = pending
             record["View"].pop("FailureReason", None)
@@ -126,7 +127,7 @@ class Endpoints:
     def weigh(self, request: Request) -> dict[str, Any]:
         """UpdateEndpointWeightsAndCapacities: at once, by way of Updating."""
         with self._lock:
-            record = self._settled(request)
+            record = self._serving(request)
             variants = {variant["VariantName"]: variant for variant in record["Current"]["Variants"]}
             for wanted in request.params["DesiredWeightsAndCapacities"]:
                 variant = variants.get(wanted["VariantName"])
@@ -146,6 +147,9 @@ class Endpoints:
             record = self._settled(request)
             self._put(record, "Deleting")
             self._routes.remove(request.region, record["Name"])
+            if not record.get("Current"):
+                self.table.delete(request.region, record["Name"])
+                return {}
         self._in_background(self._remove, request.region, record["Name"])
         return {}
 
@@ -195,6 +199,8 @@ class Endpoints:
                 variant.start()
         except NotServing as error:
             self._fall_back(region, name, variants, str(error))
+            return
+        except Closed:  # the server stops: the next one takes it up
             return
         except Exception:
             self._fall_back(region, name, variants, _BROKEN)
@@ -267,6 +273,15 @@ class Endpoints:
         record = self._find(request)
         if record["View"]["EndpointStatus"] in _IN_PROGRESS:
             raise refusal(f'Cannot update in-progress endpoint "{record["View"]["EndpointArn"]}".')
+        return record
+
+    def _serving(self, request: Request) -> Record:
+        record = self._settled(request)
+        if not record.get("Current"):
+            raise refusal(
+                f'Cannot update endpoint "{record["View"]["EndpointArn"]}" in status Failed: DeleteEndpoint '
+                "is the only operation that can be performed on a failed endpoint."
+            )
         return record
 
     def _get(self, region: str, name: str) -> Record:

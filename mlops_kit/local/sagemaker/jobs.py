@@ -6,6 +6,7 @@ Must not know what a kind of job does; a job's process is started at most once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import threading
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlops_kit.local.processes import Ended, ProcessSpec
+from mlops_kit.local.processes import Closed, Ended, ProcessSpec
 from mlops_kit.local.sagemaker import instances, listing
 from mlops_kit.local.sagemaker.events import emit, public
 from mlops_kit.local.sagemaker.job_kinds import ENDED, Job, JobFailed, JobKind, Watch
@@ -93,7 +94,7 @@ class Jobs:
             self.table.put(name, record)
             self._watches[region, name] = watch
         self._emit(record)
-        self._workers.submit(self._begin, region, name)
+        self._prepare(region, name)
         return {self.table.arn_member: view[self.table.arn_member]}
 
     def describe(self, request: Request) -> dict[str, Any]:
@@ -127,7 +128,7 @@ class Jobs:
             key = (record["Region"], record["Name"])
             watch = self._watches[key] = self.kind.watch(self._context, self._job(record))
             if record["Phase"] == "new":
-                self._workers.submit(self._begin, *key)
+                self._prepare(*key)
                 continue
             if (output := self._context.runner.output(self._process(record))).exists():
                 watch.lines(
@@ -148,6 +149,10 @@ class Jobs:
         }
         self.kind.step(view, "Starting", now)
         return view
+
+    def _prepare(self, region: str, name: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the server stops: the next one begins it
+            self._workers.submit(self._begin, region, name)
 
     def _begin(self, region: str, name: str) -> None:
         record = self._get(region, name)
@@ -178,6 +183,9 @@ class Jobs:
             self._note(record, "Running")
             try:
                 self._context.runner.start(spec(record), self._listeners(record)[0])
+            except Closed:  # the server stops: the next one begins it
+                record["Phase"] = "new"
+                self.table.put(record["Name"], record)
             except (ValueError, OSError) as error:
                 raise JobFailed(f"ClientError: The process could not be started: {error}") from error
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_kit.local.processes import Ended, ProcessSpec
+from mlops_kit.local.processes import Closed, Ended, ProcessSpec
 from mlops_kit.local.sagemaker import instances
 from mlops_kit.local.sagemaker.failures import last_error
 from mlops_kit.local.sagemaker.routes import Address
@@ -222,6 +222,8 @@ class Variant:
             return
         try:
             self._launch()
+        except Closed:
+            return
         except (ModelError, ValueError, OSError) as error:
             self._on_output([f"The container of {self.name} could not be started: {error}"])
             self._restart_later()

@@ -193,6 +193,11 @@ def test_a_model_that_does_not_load_fails_the_endpoint_with_words(serving: Servi
     assert "RuntimeError: the file is damaged" in reason
     with pytest.raises(ClientError, match="not found"):
         serving.ask(1)
+    config = described["EndpointConfigName"]
+    with pytest.raises(ClientError, match="only operation that can be performed on a failed endpoint"):
+        serving.client.update_endpoint(EndpointName=serving.name, EndpointConfigName=config)
+    serving.client.delete_endpoint(EndpointName=serving.name)
+    assert serving.create(serving.config(serving.variant(1)))["EndpointStatus"] == "InService"
 
 
 def test_a_module_without_model_fn_fails_the_endpoint(serving: Serving) -> None:
