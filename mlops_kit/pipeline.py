@@ -112,7 +112,7 @@ class Schedule:
     input: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pipeline:
     """A workflow and everything it needs, as one value.
 
@@ -150,6 +150,17 @@ class Pipeline:
     data: tuple[DataFile, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        facts = {
+            "states": self.definition.get("States", ()),
+            "functions": [one.name for one in self.functions],
+            "jobs": [one.name for one in self.jobs],
+            "schedules": [f"{one.expression} {one.timezone}" for one in self.schedules],
+            "input": self.input_schema.get("properties", ()),
+        }
+        lines = [f"  {name:9}  {', '.join(values)}" for name, values in facts.items() if values]
+        return "\n".join((f"{self.name}: {self.description}", *lines))
 
     def adding(self, *parts: Schedule) -> Pipeline:
         """A new pipeline with further parts.
