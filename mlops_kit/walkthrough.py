@@ -81,12 +81,12 @@ def _walk(console: Any) -> None:
         parameters = {"as_of": as_of.isoformat()} if "as_of" in notebooks.parameters(path) else {}
         with times.of(path.stem):
             notebooks.run(path, parameters, RUNS, log=lambda text: console.print(f"    {text}", markup=False))
-    execution = kit.latest(session, PIPELINE)
-    if execution is None:
+    run = kit.latest(session, PIPELINE)
+    if run is None:
         raise KitError(f"No execution of {PIPELINE} was found after the notebooks ran.")
     with times.of("report"):
         report = kit.report(session, PIPELINE, RUNS / f"{PIPELINE}.html")
-    _tell(console, execution, times)
+    _tell(console, run.execution, times)
     console.print(f"\nReport        {report}\nNotebooks     {RUNS}/")
     console.print(f"Endpoint      {settings.project}-{MODEL} at {status.url}")
     console.print("Next          make lab: the notebooks in JupyterLab; make run: the next month; make stop")
