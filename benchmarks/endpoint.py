@@ -1,4 +1,4 @@
-"""One prediction: through the endpoint, warm, beside calling the model in this process. Needs a `make run`."""
+"""One prediction: through the endpoint, warm, beside the model in this process. Needs a `make run`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main() -> str:
     body = hour[names].to_csv(index=False).encode()
     call: dict[str, Any] = {"EndpointName": champion.endpoint, "ContentType": "text/csv", "Body": body}
     inside = _median(lambda: model.predict(hour[names]))
-    through = _median(lambda: runtime.invoke_endpoint(**call)["Body"].read())
+    through = _median(lambda: runtime.invoke_endpoint(**call)["Body"].read())  # noqa: PLW0108
     rows = [("in this process (floor)", inside, 1.0), ("through the endpoint", through, through / inside)]
     return table("One prediction", ("way", "milliseconds", "ratio"), rows)
 
