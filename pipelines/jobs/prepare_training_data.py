@@ -25,13 +25,21 @@ HISTORY_DAYS = 8  # what the features look back
 FEWEST_ROWS = 24
 
 
+class CannotPrepareError(Exception):
+    """The window or the data cannot be used; the message says why."""
+
+
 def main() -> None:
-    """Read the job's arguments, prepare, write; a foreseeable mistake ends in one line and exit status 1."""
+    """Read the job's arguments, prepare, write; a foreseeable mistake ends in one line and exit status 1.
+
+    It ends as an exception, because Glue makes the run's ErrorMessage of that and drops ``sys.exit``'s words.
+    """
     options = getResolvedOptions(sys.argv, ARGUMENTS)
     try:
         prepare(boto3.client("s3"), options)
     except ValueError as error:
-        sys.exit(str(error))
+        sys.tracebacklimit = 0
+        raise CannotPrepareError(str(error)) from None
 
 
 def prepare(s3: Any, options: Dict[str, str]) -> Dict[str, Any]:
