@@ -156,13 +156,13 @@ class Runner:
     def job_environment(cwd: Path, url: str, region: str) -> dict[str, str]:
         """The environment of a job or an endpoint, which here share one machine.
 
-        OpenMP's threads spin while they wait, unless told otherwise: two jobs at once would starve each other.
+        OpenMP's threads spin while they wait, unless told otherwise: two jobs would starve each other.
         """
         return {**Runner.base_environment(cwd, url, region), "OMP_WAIT_POLICY": "PASSIVE"}
 
     @staticmethod
     def base_environment(cwd: Path, url: str, region: str) -> dict[str, str]:
-        """The environment that every process begins with: the port as AWS, dummy credentials, nothing of ours."""
+        """The environment of every process: the port as AWS, dummy credentials, nothing of ours."""
         programs = [str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]
         return {
             "PATH": os.pathsep.join(programs),
