@@ -153,7 +153,7 @@ class Ministack:
         self._saved = self._read_saved()
         self._app._load_persisted_state = self._load
         self._app.save_all = lambda _: None  # we save, atomically and on disk
-        # It would read every model of botocore to know that a signature's service is AWS's: seconds, and memory.
+        # It would read every model of botocore to know whether a service is AWS's: seconds, and memory.
         module("core.router")._is_aws_service_name = lambda name: True
         self._app.SERVICE_HANDLERS = Handlers(self._app.SERVICE_HANDLERS)
         self._app._collect_scripts = lambda *_: []  # nothing that lies in a system folder is run
