@@ -30,6 +30,12 @@ STATUS = {  # status: (colour, hatch, words)
     "RUNNING": ("#56B4E9", "....", "running"),
 }
 ROLES = {"challenger": ("#0072B2", ""), "champion": ("#E69F00", "///"), "naive": ("#999999", "...")}
+UNITS = {
+    "wape": "share of the total, lower is better",
+    "mae": "in the target's unit, lower is better",
+    "rmse": "in the target's unit, lower is better",
+    "bias": "share of the total, best near 0",
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ def gantt(execution: Execution) -> Chart:
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0, span * 1.14)
     axes.set_xlabel("seconds since the start")
-    axes.set_title(f"{execution.name}: {STATUS[execution.status][2]} after {duration(execution.seconds)}")
+    _title(axes, f"{execution.name}: {_ended(execution)}")
     _legend(axes, used)
     slowest = max(visits, key=lambda visit: visit.seconds or 0.0, default=None)
     words = f", longest {slowest.state} ({duration(slowest.seconds)})" if slowest else ""
@@ -135,7 +141,7 @@ def runs(executions: Sequence[tuple[str, Execution]]) -> Chart:
     axes.set_xlim(-0.8, max(len(ordered), 3) - 0.2)
     axes.margins(y=0.2)
     axes.set_ylabel("duration [s]")
-    axes.set_title("Runs over time")
+    _title(axes, "How long each run took")
     _legend(axes, used)
     counts = {
         status: sum(e.status == status for e in ordered)
@@ -174,12 +180,13 @@ def metric_over_runs(frame: pd.DataFrame, metric: str = "wape", limit: float | N
         axes.axhline(limit, color="#D55E00", linestyle="--", label=f"limit {limit:g}")
     axes.set_xticks(places, [str(value)[:10] for value in shown["as_of"]] if len(shown) else [], fontsize=8)
     axes.set_xlabel("as of")
-    axes.set_ylabel(metric)
+    axes.set_ylabel(metric.upper())
     axes.margins(x=0.1, y=0.25)
-    axes.set_title(f"{metric.upper()} on held-out hours, lower is better")
+    axes.set_xlim(-0.5, max(len(shown), 3) - 0.5)
+    _title(axes, f"{metric.upper()} over the runs" + (f" ({UNITS[metric]})" if metric in UNITS else ""))
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
-    return Chart(figure, f"{metric} over {len(shown)} judged runs")
+        axes.legend(**_ABOVE).set_in_layout(False)
+    return Chart(figure, f"{metric} over {len(shown)} judged run{'' if len(shown) == 1 else 's'}")
 
 
 def comparison(metrics: Mapping[str, Mapping[str, float] | None]) -> Chart:
@@ -192,7 +199,7 @@ def comparison(metrics: Mapping[str, Mapping[str, float] | None]) -> Chart:
     """
     roles = [role for role in ROLES if metrics.get(role)]
     names = list(metrics["challenger"] or {})
-    figure, panels = _figure(2.2 * max(len(names), 1), 2.6, columns=max(len(names), 1))
+    figure, panels = _figure(2.2 * max(len(names), 1), 2.9, columns=max(len(names), 1))
     for axes, name in zip(panels, names, strict=False):
         for place, role in enumerate(roles):
             value = (metrics[role] or {}).get(name)
@@ -203,7 +210,8 @@ def comparison(metrics: Mapping[str, Mapping[str, float] | None]) -> Chart:
             below = value < 0
             axes.text(place, value, f"{value:.3g}", ha="center", va="top" if below else "bottom", fontsize=8)
         axes.set_xticks(range(len(roles)), roles, rotation=25, fontsize=8, ha="right")
-        axes.set_title(name.upper(), fontsize=9)
+        axes.set_title(name.upper(), fontsize=10, loc="left")
+        axes.set_xlabel(UNITS.get(name, "").replace(", ", "\n"), fontsize=8)
         axes.margins(y=0.2)
         axes.axhline(0, color="black", linewidth=0.6)
     words = "; ".join(
@@ -245,6 +253,27 @@ def _style(status: str, used: dict[str, None]) -> dict[str, Any]:
     return {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.5}
 
 
+# a legend right above the plot, where no bar can be
+_ABOVE: dict[str, Any] = {
+    "frameon": False,
+    "fontsize": 8,
+    "loc": "lower right",
+    "bbox_to_anchor": (1.0, 1.0),
+    "ncols": 7,
+    "columnspacing": 1.2,
+}
+
+
+def _title(axes: Axes, words: str) -> None:
+    axes.set_title(words, loc="left", fontsize=10)
+
+
+def _ended(execution: Execution) -> str:
+    """How it ended and after how long, in words."""
+    how = STATUS.get(execution.status, ("", "", execution.status.lower()))[2]
+    return f"{how} after {duration(execution.seconds)}" if execution.stopped else how
+
+
 def _legend(axes: Axes, used: Mapping[str, None]) -> None:
     from matplotlib.patches import Patch
 
@@ -256,7 +285,7 @@ def _legend(axes: Axes, used: Mapping[str, None]) -> None:
         if status in used
     ]
     if handles:
-        axes.legend(handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.legend(handles=handles, **_ABOVE).set_in_layout(False)
 
 
 def _draw_visit(axes: Axes, row: int, visit: Visit, execution: Execution, used: dict[str, None]) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from mlops_kit.observe.execution import Execution, Visit
+from mlops_kit.observe.execution import Attempt, Execution
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,64 +94,71 @@ def estimate(execution: Execution, prices: Mapping[str, Any] | None = None) -> C
     Notes
     -----
     Standard workflows: each state entered and each retry is a transition (AWS Step Functions Pricing).
-    Glue Python shell: per second, one minute at least. SageMaker jobs: instance time, in seconds.
+    Glue Python shell: per second, one minute at least. SageMaker jobs: instance time, in seconds. Lambda: at
+    256 MB. A try that was stopped before it answered is not counted.
     """
     table = prices or json.loads(files("mlops_kit.observe").joinpath("prices.json").read_text())
     transitions = len(execution.visits) + sum(max(len(visit.attempts) - 1, 0) for visit in execution.visits)
     lines = [
         CostLine("Step Functions", "state transitions", transitions, "transitions", table["transition"]),
     ]
-    for visit in execution.visits:
-        lines += _lines(visit, table)
-    hosting = sum(_hosting(visit, table) for visit in execution.visits if visit.status == "SUCCEEDED")
+    tries = [(visit.state, attempt) for visit in execution.visits for attempt in visit.attempts]
+    for state, attempt in tries:
+        lines += _lines(state, attempt, table)
+    hosting = sum(_hosting(attempt, table) for _, attempt in tries)
     return Cost(tuple(lines), hosting, f"{table['region']} prices of {table['date']}")
 
 
-def _lines(visit: Visit, table: Mapping[str, Any]) -> Iterator[CostLine]:
-    """What one visit paid for, told by the shape of the service's answer in its output."""
-    for answer in _answers(visit):
-        if "JobRunState" in answer:
-            seconds = max(sum((a.ended - a.started).total_seconds() for a in visit.attempts if a.ended), 60.0)
-            hours = answer.get("MaxCapacity", 0.0625) * seconds / 3600
-            yield CostLine("Glue", visit.state, hours, "DPU-hours", table["glue_dpu_hour"])
-        elif "TrainingJobStatus" in answer:
-            yield _instances(visit, answer["ResourceConfig"], table, answer.get("BillableTimeInSeconds"))
-        elif "ProcessingJobStatus" in answer:
-            yield _instances(visit, answer["ProcessingResources"]["ClusterConfig"], table, None)
-        elif "ExecutedVersion" in answer:
-            seconds = visit.seconds or 0.0
-            yield CostLine("Lambda", visit.state, len(visit.attempts), "requests", table["lambda_request"])
-            yield CostLine("Lambda", visit.state, seconds * 0.25, "GB-seconds", table["lambda_gb_second"])
-
-
-def _answers(visit: Visit) -> Iterator[dict[str, Any]]:
-    """Objects of the visit's output that were not in its input: what this state added."""
-    if not visit.output or not visit.attempts:
-        return
-    before, after = json.loads(visit.input or "null"), json.loads(visit.output)
-    if not isinstance(after, dict):
-        return
-    yield after
-    known = before if isinstance(before, dict) else {}
-    for key, value in after.items():
-        if isinstance(value, dict) and known.get(key) != value:
-            yield value
+def _lines(state: str, attempt: Attempt, table: Mapping[str, Any]) -> Iterator[CostLine]:
+    """What one try paid for, told by the shape of the service's answer; a failed job's is in its cause."""
+    answer = _object(attempt.output or attempt.cause)
+    if "JobRunState" in answer:
+        seconds = max(answer.get("ExecutionTime") or 0, 60)
+        hours = answer.get("MaxCapacity", 0.0625) * seconds / 3600
+        yield CostLine("Glue", state, hours, "DPU-hours", table["glue_dpu_hour"])
+    elif "TrainingJobStatus" in answer:
+        billed = answer.get("BillableTimeInSeconds") or _seconds(attempt)
+        yield _instances(state, answer["ResourceConfig"], billed, table)
+    elif "ProcessingJobStatus" in answer:
+        yield _instances(state, answer["ProcessingResources"]["ClusterConfig"], _seconds(attempt), table)
+    elif "ExecutedVersion" in answer:
+        yield CostLine("Lambda", state, 1, "requests", table["lambda_request"])
+        yield CostLine("Lambda", state, _seconds(attempt) * 0.25, "GB-seconds", table["lambda_gb_second"])
 
 
 def _instances(
-    visit: Visit, resources: Mapping[str, Any], table: Mapping[str, Any], billed: float | None
+    state: str, resources: Mapping[str, Any], seconds: float, table: Mapping[str, Any]
 ) -> CostLine:
     kind = resources["InstanceType"]
-    seconds = billed if billed is not None else sum(
-        (attempt.ended - attempt.started).total_seconds() for attempt in visit.attempts if attempt.ended
-    )  # fmt: skip
     hours = seconds * resources.get("InstanceCount", 1) / 3600
-    price = table["instance_hour"].get(kind, table["instance_hour"]["ml.m5.large"])
-    return CostLine("SageMaker", f"{visit.state} ({kind})", hours, "instance-hours", price)
+    return CostLine("SageMaker", f"{state} ({kind})", hours, "instance-hours", _hourly(kind, table))
 
 
-def _hosting(visit: Visit, table: Mapping[str, Any]) -> float:
-    """Dollars a day for the endpoint configuration that a visit created."""
-    if "EndpointConfig" not in (visit.output or "") or not visit.state.startswith("CreateEndpointConfig"):
+def _hosting(attempt: Attempt, table: Mapping[str, Any]) -> float:
+    """Dollars a day for the endpoint configuration that a try created."""
+    if "EndpointConfigArn" not in _object(attempt.output):
         return 0.0
-    return float(24 * table["instance_hour"]["ml.t2.medium"])
+    variants = [
+        one for one in _object(attempt.parameters).get("ProductionVariants", ()) if "InstanceType" in one
+    ]
+    hourly = sum(one.get("InitialInstanceCount", 1) * _hourly(one["InstanceType"], table) for one in variants)
+    return 24.0 * float(hourly)
+
+
+def _hourly(instance: str, table: Mapping[str, Any]) -> float:
+    """Dollars an hour; of a type that the table lacks, ml.m5.large's."""
+    prices: Mapping[str, float] = table["instance_hour"]
+    return prices.get(instance, prices["ml.m5.large"])
+
+
+def _seconds(attempt: Attempt) -> float:
+    return (attempt.ended - attempt.started).total_seconds() if attempt.ended else 0.0
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    """A JSON object; empty where a text is none, such as a cause in words."""
+    try:
+        found = json.loads(text or "null")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -26,6 +26,8 @@ class Attempt:
         ``ended`` is ``None`` while it runs.
     error, cause : str or None
         As Step Functions reports them; ``None`` when it succeeded or still runs.
+    parameters, output : str or None
+        JSON text of what the service was asked and what it answered, where the history holds it.
     """
 
     number: int
@@ -33,6 +35,8 @@ class Attempt:
     ended: datetime | None = None
     error: str | None = None
     cause: str | None = None
+    parameters: str | None = None
+    output: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -151,13 +155,13 @@ class _Open:
     visit: Visit
     attempts: list[Attempt] = field(default_factory=list)
 
-    def start(self, when: datetime) -> None:
-        self.attempts.append(Attempt(len(self.attempts) + 1, when))
+    def start(self, when: datetime, parameters: str | None = None) -> None:
+        self.attempts.append(Attempt(len(self.attempts) + 1, when, parameters=parameters))
 
-    def end(self, when: datetime, error: str | None = None, cause: str | None = None) -> None:
+    def end(self, when: datetime, **found: Any) -> None:
         if not self.attempts or self.attempts[-1].ended is not None:
             self.start(when)
-        self.attempts[-1] = replace(self.attempts[-1], ended=when, error=error, cause=cause)
+        self.attempts[-1] = replace(self.attempts[-1], ended=when, **found)
 
 
 def read(client: Any, arn: str) -> Execution:
@@ -244,18 +248,19 @@ def _note(entry: _Open, event: Mapping[str, Any]) -> None:
     kind, when = event["type"], event["timestamp"]
     if kind.startswith(("Execution", "MapIteration", "ParallelStateS", "MapStateS", "MapRunS")):
         return
+    details: Mapping[str, Any] = next(
+        (value for key, value in event.items() if key.endswith("EventDetails")), {}
+    )
     if kind.endswith("Scheduled") or kind == "EvaluationFailed":
-        entry.start(when)
+        entry.start(when, details.get("parameters"))
     if kind.endswith("Succeeded"):
-        entry.end(when)
+        entry.end(when, output=details.get("output"))
     elif kind.endswith(FAILURES) or kind == "EvaluationFailed":
-        details: Mapping[str, Any] = next(
-            (value for key, value in event.items() if key.endswith("EventDetails")), {}
-        )
         default = (
             "States.Timeout" if kind.endswith("TimedOut") else "Aborted" if kind.endswith("Aborted") else None
         )
-        entry.end(when, details.get("error") or default or "States.TaskFailed", details.get("cause"))
+        error = details.get("error") or default or "States.TaskFailed"
+        entry.end(when, error=error, cause=details.get("cause"))
 
 
 def _closed(entry: _Open, stopped: datetime | None) -> Visit:

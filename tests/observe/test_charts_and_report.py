@@ -28,7 +28,7 @@ class Recorded:
                     "startDate": a["startDate"] + timedelta(days=n),
                     "stopDate": a["stopDate"] + timedelta(days=n),
                 },
-                e,
+                [{**event, "timestamp": event["timestamp"] + timedelta(days=n)} for event in e],
             )
             for n, (a, e) in enumerate(stories)
         }
