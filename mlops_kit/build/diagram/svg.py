@@ -52,7 +52,8 @@ def drawn(flow: Flow, run: Mapping[str, Any] | None, name: str) -> str:
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" font-family="{style.FONT}">'
+        f'viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:100%;height:auto" '
+        f'role="img" font-family="{style.FONT}">'
         + "\n".join(body)
         + "</svg>\n"
     )
