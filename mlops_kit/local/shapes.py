@@ -71,20 +71,18 @@ def serialise(shape: Any, value: Any) -> Any:
     return str(value)
 
 
-def check(shape: Any, params: dict[str, Any]) -> None:
+def check(shape: Any, params: dict[str, Any], code: str = "ValidationException") -> None:
     """Refuse parameters that break the model's constraints.
 
     Raises
     ------
     AwsError
-        ``ValidationException`` with all broken constraints in AWS's words.
+        Of that code, with all broken constraints in AWS's words.
     """
     problems = list(_structure_problems(shape, params, ""))
     if problems:
         errors = "error" if len(problems) == 1 else "errors"
-        raise AwsError(
-            "ValidationException", f"{len(problems)} validation {errors} detected: {'; '.join(problems)}"
-        )
+        raise AwsError(code, f"{len(problems)} validation {errors} detected: {'; '.join(problems)}")
 
 
 def _parse_structure(shape: Any, value: Any) -> Any:

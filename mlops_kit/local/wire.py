@@ -98,7 +98,8 @@ async def dispatch(service: Service, request: HttpRequest, threads: ThreadPoolEx
         call = _parse(described, request)
         name = call.operation.name
         if call.operation.input_shape is not None:
-            shapes.check(call.operation.input_shape, call.params)
+            code = "ValidationError" if "ValidationError" in described.shape_names else "ValidationException"
+            shapes.check(call.operation.input_shape, call.params, code)
         result = await _handle(service, name, call.params, request, threads)
         return _answer(described, call.operation, result, request_id)
     except AwsError as error:

@@ -62,4 +62,6 @@ class SageMaker(Service):
     def stop(self) -> None:
         """Start nothing more; what runs ends with the server and is taken up by the next."""
         self._endpoints.leave()
+        for jobs in self._jobs:
+            jobs.leave()
         self._workers.shutdown(wait=False, cancel_futures=True)

@@ -59,6 +59,7 @@ class Endpoints:
         self._lock = lock
         self._routes = routes
         self._variants: dict[str, list[Variant]] = {}  # by deployment
+        self._leaving = False
 
     def operations(self) -> dict[str, Handler]:
         """Handlers by AWS's operation name."""
@@ -174,7 +175,8 @@ class Endpoints:
                 self._in_background(self._remove, record["Region"], record["Name"])
 
     def leave(self) -> None:
-        """Restart nothing any more, because the server stops."""
+        """Restart and fail nothing any more, because the server stops; the next one goes on."""
+        self._leaving = True
         for variants in list(self._variants.values()):
             for variant in variants:
                 variant.leave()
@@ -198,7 +200,8 @@ class Endpoints:
             for variant in variants:
                 variant.start()
         except NotServing as error:
-            self._fall_back(region, name, variants, str(error))
+            if not self._leaving:
+                self._fall_back(region, name, variants, str(error))
             return
         except Closed:  # the server stops: the next one takes it up
             return

@@ -60,6 +60,7 @@ class Jobs:
         self._workers = workers
         self._status = f"{kind.noun}Status"
         self._watches: dict[tuple[str, str], Watch] = {}
+        self._leaving = False
 
     def operations(self) -> dict[str, Handler]:
         """Handlers by AWS's operation name."""
@@ -121,7 +122,7 @@ class Jobs:
         return {}
 
     def recover(self) -> None:
-        """Take up the jobs of a former server."""
+        """Take up the jobs of a former server, and remove the files of those that have ended."""
         for record in self.table.all():
             if record["View"][self._status] in ENDED:
                 continue
@@ -136,6 +137,13 @@ class Jobs:
                 )
             if not self._context.runner.recover(self._process(record), *self._listeners(record)):
                 self._finish(record, "Failed", {"FailureReason": LOST})
+        for folder in (Path(self._context.state_dir) / "sagemaker" / self.kind.path).glob("*/*"):
+            if (folder.parent.name, folder.name) not in self._watches:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def leave(self) -> None:
+        """Fail no job any more, because what it needs is going with the server; the next one takes it up."""
+        self._leaving = True
 
     def _first_view(self, params: dict[str, Any], region: str) -> dict[str, Any]:
         now = moment(self._context.clock)
@@ -167,7 +175,8 @@ class Jobs:
             launch = self.kind.prepare(job, self._transfer())
             self._launch(record, partial(self._spec, launch))
         except JobFailed as error:
-            self._finish(self._get(region, name), "Failed", {"FailureReason": str(error)})
+            if not self._leaving:
+                self._finish(self._get(region, name), "Failed", {"FailureReason": str(error)})
         except Exception:
             _log.exception("%s %s could not be prepared", self.kind.noun, name)
             self._finish(self._get(region, name), "Failed", {"FailureReason": _BROKEN})
@@ -228,6 +237,8 @@ class Jobs:
                 self._note(record, "Uploading")
             members = self.kind.collect(self._job(record), self._transfer())
         except JobFailed as error:
+            if self._leaving:
+                raise
             self._finish(record, "Failed", {"FailureReason": str(error)})
         else:
             step = "MaxRuntimeExceeded" if ended.timed_out else "Stopped" if stopped else "Completed"

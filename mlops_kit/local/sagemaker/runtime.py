@@ -10,7 +10,6 @@ from mlops_kit.local.sagemaker.routes import Address, Routes, Target, choose
 from mlops_kit.local.sagemaker.serve import SECRET
 from mlops_kit.local.service import ACCOUNT, AwsError, Context, Request, Service
 
-LARGEST = 6_291_456  # bytes of a body, from botocore's model
 _TIMEOUT = 60.0  # seconds: "Custom Inference Code with Hosting Services"
 _STARTING = 30.0  # seconds that a request waits for a process that is being started again
 _LOOK = 0.05
@@ -40,7 +39,7 @@ class SageMakerRuntime(Service):
         """Answer of the model; what the model refuses is a ModelError."""
         params = request.params
         body = params.get("Body", b"")
-        _check(params, body)
+        _check(params)
         try:
             async with asyncio.timeout(_TIMEOUT):
                 target, reply = await self._ask(request, body)
@@ -92,9 +91,7 @@ class SageMakerRuntime(Service):
         return await self._loopback.post(address.port, "/invocations", headers, body)
 
 
-def _check(params: dict[str, Any], body: bytes) -> None:
-    if len(body) > LARGEST:
-        raise AwsError("ValidationError", f"The body has {len(body)} bytes; the limit is {LARGEST} bytes.")
+def _check(params: dict[str, Any]) -> None:
     for member in _UNSERVED:
         if member in params:
             raise AwsError(

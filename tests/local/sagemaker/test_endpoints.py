@@ -179,7 +179,9 @@ def test_bodies_over_six_mebibytes_are_refused(serving: Serving) -> None:
     serving.create(serving.config(serving.variant(1)))
     with pytest.raises(ClientError) as caught:
         serving.raw(b"1" * (6_291_456 + 1), ContentType="application/json")
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert caught.value.response["Error"]["Code"] == "ValidationError"
+    assert "6291456" in caught.value.response["Error"]["Message"]
+    assert serving.raw(b"1" + b" " * 6_291_455, ContentType="application/json")["Body"].read()
 
 
 def test_a_model_that_does_not_load_fails_the_endpoint_with_words(serving: Serving) -> None:

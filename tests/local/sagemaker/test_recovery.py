@@ -88,5 +88,14 @@ def test_a_job_whose_process_is_gone_with_the_server_has_failed(fresh_sage: Sage
 def test_a_finished_job_leaves_no_files(fresh_sage: Sage) -> None:
     fresh_sage.train("print(1)")
     state = fresh_sage.aws.state_dir
-    assert not [path for path in (state / "sagemaker" / "training-job").rglob("*") if path.is_file()]
+    until(lambda: not [p for p in (state / "sagemaker" / "training-job").rglob("*") if p.is_file()])
     until(lambda: not list((state / "processes").glob("training-job-*")))
+
+
+def test_files_that_a_kill_left_behind_go_at_the_next_start(fresh_sage: Sage) -> None:
+    job = fresh_sage.train("print(1)")
+    state = fresh_sage.aws.state_dir / "sagemaker" / "training-job" / "us-east-1" / job["TrainingJobName"]
+    fresh_sage.aws.kill()
+    (state / "ml" / "model").mkdir(parents=True)
+    back(fresh_sage)
+    until(lambda: not state.exists())
