@@ -49,7 +49,8 @@ def run(
     wait : bool
         Whether to wait until it has ended.
     **fields
-        Further fields of the input, such as ``as_of="2011-07-01"``.
+        Further fields of the input, such as ``as_of="2011-07-01"``. ``git_commit`` is that of the folder
+        here, where the pipeline takes one.
 
     Raises
     ------
@@ -90,7 +91,9 @@ def redrive(session: Session, execution: Run | str, wait: bool = True) -> Run:
     """
     from mlops_kit import recovery
 
-    decision, arn = recovery.redrive(session, find(session, execution).execution)
+    found = find(session, execution)
+    decision, arn = recovery.redrive(session, found.execution)
+    found.forget()
     print(decision, flush=True)
     return _watched(session, arn, wait)
 
@@ -156,11 +159,24 @@ def history(session: Session, pipeline: Pipeline | str | None = None) -> pd.Data
     return _history(session, pipeline).frame(_name(pipeline))
 
 
-def runs_chart(session: Session, pipeline: Pipeline | str | None = None) -> Chart:
-    """How long each run took and how it ended."""
+def runs_chart(session: Session, pipeline: Pipeline | str | None = None, metric: str | None = None) -> Chart:
+    """How long each run took and how it ended; or a metric of challenger and champion over the runs.
+
+    Parameters
+    ----------
+    session : Session
+        Where the runs are.
+    pipeline : Pipeline or str, optional
+        Default all pipelines of the project.
+    metric : str, optional
+        Such as ``"wape"``.
+    """
     from mlops_kit.observe import charts
 
-    return charts.runs(_history(session, pipeline).executions(_name(pipeline)))
+    found = _history(session, pipeline)
+    if metric is not None:
+        return charts.metric_over_runs(found.frame(_name(pipeline)), metric)
+    return charts.runs(found.executions(_name(pipeline)))
 
 
 def report(session: Session, pipeline: Pipeline | str | None = None, path: str | Path | None = None) -> Path:
@@ -207,10 +223,11 @@ def _history(session: Session, pipeline: Pipeline | str | None) -> History:
 def _watched(session: Session, arn: str, wait: bool) -> Run:
     from mlops_kit import execute
     from mlops_kit.live import Live
+    from mlops_kit.progress import passing
     from mlops_kit.runs import Run
 
     if wait:
-        with Live(f"{arn.split(':')[-2]}, {arn.rpartition(':')[2]}") as live:
+        with passing(), Live(f"{arn.split(':')[-2]}, {arn.rpartition(':')[2]}") as live:
             execute.wait(session, arn, live)
     return Run(session, arn)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Where a service says in a job's description why it failed.
 _REASONS = ("FailureReason", "ErrorMessage", "errorMessage", "StateChangeReason", "Cause")
 _FINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
+_ENDS = ("Succeed", "Fail")
+_MOMENT = 0.1  # seconds below which a state that did nothing remarkable is only counted
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,7 +40,7 @@ class Failure(Shown):
     attempts : int
         How often it was tried.
     suggestion : str
-        The command that takes the execution up again.
+        What to do: the command that takes the execution up again, where one can.
     """
 
     state: str
@@ -51,16 +53,14 @@ class Failure(Shown):
         from rich.text import Text
 
         tries = f" after {self.attempts} tries" if self.attempts > 1 else ""
-        return Text(
-            f"{self.state} failed{tries}: {self.error}\n{self.cause}\nTo take it up again: {self.suggestion}"
-        )
+        return Text(f"{self.state} failed{tries}: {self.error}\n{self.cause}\n{self.suggestion}")
 
     def _html(self) -> str:
         tries = f" after {self.attempts} tries" if self.attempts > 1 else ""
         return (
             f"<p><b>{escape(self.state)}</b> failed{tries}: {escape(self.error)}</p>"
             f"<pre>{escape(self.cause)}</pre>"
-            f"<p>To take it up again: <code>{escape(self.suggestion)}</code></p>"
+            f"<p>{escape(self.suggestion)}</p>"
         )
 
 
@@ -135,6 +135,10 @@ class Run(Shown):
             self._cache["final"] = found
         return found
 
+    def forget(self) -> None:
+        """Read it anew when it is next looked at: a redrive makes an ended execution run again."""
+        self._cache.clear()
+
     @property
     def name(self) -> str:
         """The execution's name."""
@@ -175,7 +179,10 @@ class Run(Shown):
         cause = (last.cause if last else None) or execution.cause or ""
         tries = len(visit.attempts) if visit is not None else 1
         state = visit.state if visit is not None else self.name
-        return Failure(state, error, reason(cause), tries, f"mlops-kit redrive {self.name}")
+        suggestion = f"To take it up again: mlops-kit redrive {self.name}"
+        if visit is not None and visit.kind == "Fail":  # no state failed: the workflow decided
+            suggestion = "Mend what led there, and start another run."
+        return Failure(state, error, reason(cause), tries, suggestion)
 
     def graph(self) -> Graph:
         """The workflow, each state with its status and time."""
@@ -209,26 +216,31 @@ class Run(Shown):
         from mlops_kit.observe.charts import duration
 
         took = f" in {duration(execution.seconds)}" if execution.stopped else ""
-        return f"{self.arn.split(':')[-2]}, {self.name}: {execution.status}{took}"
+        end = next((f", at {v.state}" for v in reversed(execution.visits) if v.kind in _ENDS), "")
+        return f"{self.arn.split(':')[-2]}, {self.name}: {execution.status}{took}{end}"
 
-    def _rows(self, execution: Execution) -> list[tuple[str, ...]]:
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """State, status, tries and time, as texts: of the states that took time, were repeated or failed."""
         from mlops_kit.observe.charts import duration
 
-        return [
-            (name, state.status, str(state.attempts or ""), duration(state.seconds))
-            for name, state in execution.states.items()
-        ]
+        execution, found = self.execution, []
+        repeated = {visit.state for visit in execution.visits if len(visit.attempts) > 1}
+        for name, state in execution.states.items():
+            if state.status != "SUCCEEDED" or (state.seconds or 0.0) >= _MOMENT or name in repeated:
+                found.append((name, state.status, str(state.attempts or ""), duration(state.seconds)))
+        rest = len(execution.states) - len(found)
+        return [*found, (f"{rest} more", "SUCCEEDED", "", f"< {_MOMENT:g} s each")] if rest else found
 
     def __rich__(self) -> Any:
         from rich.console import Group
 
         execution, head = self.execution, ("state", "status", "tries", "time")
-        table = text_table(head, self._rows(execution), self._title(execution))
+        table = text_table(head, self.rows(), self._title(execution))
         return Group(table, *([self.failure] if self.failure else []))
 
     def _html(self) -> str:
         execution, head = self.execution, ("state", "status", "tries", "time")
-        rows = [tuple(map(escape, row)) for row in self._rows(execution)]
+        rows = [tuple(map(escape, row)) for row in self.rows()]
         failure = self.failure._html() if self.failure else ""
         return f"<p><b>{escape(self._title(execution))}</b></p>{html_table(head, rows)}{failure}"
 

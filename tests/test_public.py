@@ -103,6 +103,40 @@ def test_a_failed_run_says_why_and_what_to_do(session: Any, small: kit.Pipeline,
     assert "no data in the window" in run._repr_html_()
     again = kit.redrive(session, run)
     assert again.arn == run.arn and "Repeated: Judge" in capsys.readouterr().out
+    assert run.execution.redrives == 1, "a run that was looked at before is read anew"
+
+
+def test_a_run_carries_the_commit_where_the_pipeline_takes_one(
+    session: Any, small: kit.Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    properties = {**small.input_schema["properties"], "git_commit": {"type": "string"}}
+    taking = replace(small, input_schema={**small.input_schema, "properties": properties})
+    monkeypatch.chdir(tmp_path)
+    assert "git_commit" not in kit.run(session, taking).input
+    (tmp_path / "file").write_text("x")
+    author = ["-c", "user.name=n", "-c", "user.email=e@example.com"]
+    for arguments in (["init", "-q"], ["add", "file"], [*author, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *arguments], check=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert kit.run(session, taking).input["git_commit"] == commit
+    (tmp_path / "file").write_text("changed")
+    assert kit.run(session, taking).input["git_commit"] == f"{commit}-dirty"
+    assert kit.run(session, taking, git_commit="mine").input["git_commit"] == "mine"
+
+
+def test_a_workflow_that_decided_to_fail_is_not_offered_again(session: Any, small: kit.Pipeline) -> None:
+    refusing = {
+        "StartAt": "No",
+        "States": {"No": {"Type": "Fail", "Error": "BadInput", "Cause": "no such day"}},
+    }
+    refuser = replace(small, name="refuser", definition=refusing, functions=())
+    kit.apply(session, refuser, on_progress=lambda _: None)
+    run = kit.run(session, refuser)
+    assert run.failure is not None and "BadInput" in str(run.failure) and "redrive" not in str(run.failure)
+    with pytest.raises(kit.UsageError, match="the workflow itself decided to end in No"):
+        kit.redrive(session, run)
 
 
 @pytest.mark.parametrize(
