@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops_kit.local.stepfunctions import ledger
 from mlops_kit.local.stepfunctions.history import log_lines
+from mlops_kit.local.stepfunctions.metrics import Key, Tally
 
 if TYPE_CHECKING:
     from mlops_kit.local.service import Context
@@ -27,6 +28,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _CALLS = 64  # calls to other services at a time; further ones queue
+_LAST_WRITE = 10.0  # seconds that a stop waits for a disk that takes nothing
 _BACKLOG = 4_000  # events that may wait for the disk before the one who makes them waits too
 
 
@@ -72,6 +74,7 @@ class Engine:
         self._work = asyncio.Event()
         self._next: asyncio.Future[None] = self._loop.create_future()
         self._in_flight: asyncio.Future[None] | None = None
+        self._tally = Tally()
         self._background: set[asyncio.Task[Any]] = set()
         self.inherited = book.last_id()
         self.ready = asyncio.Event()
@@ -90,7 +93,10 @@ class Engine:
         """Write what is recorded and end the thread; executions go on with the next start."""
         if not self._thread.is_alive():
             return
-        self.call(self._close()).result(timeout=30)
+        try:
+            self.call(self._close()).result(timeout=_LAST_WRITE)
+        except TimeoutError:
+            logger.error("the last events of executions could not be written; they are repeated")
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=30)
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -181,6 +187,11 @@ class Engine:
         self._statements += statements
         self._work.set()
 
+    def count(self, key: Key) -> None:
+        """Count one for CloudWatch, with the next commit."""
+        self._tally.add(key)
+        self._work.set()
+
     async def committed(self) -> None:
         """Wait until all that was recorded so far is on disk."""
         if self._touched or self._statements:
@@ -214,6 +225,7 @@ class Engine:
                 await asyncio.sleep(1)
 
     def _gather(self) -> list[ledger.Statement]:
+        self._tally.put(self.context)
         statements: list[ledger.Statement] = []
         for execution in self._touched.values():
             self._log(execution)

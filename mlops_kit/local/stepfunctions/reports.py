@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlops_kit.local.service import ACCOUNT
+from mlops_kit.local.stepfunctions.metrics import Key, put_time
 from mlops_kit.local.stepfunctions.names import base_machine
 
 if TYPE_CHECKING:
     from mlops_kit.local.stepfunctions.execution import Execution
+    from mlops_kit.local.stepfunctions.integrations.target import Target
 
 _LONGEST_DATA = 248 * 1024  # bytes of input or output in an event (Step Functions Execution Status Change)
 _METRICS = {
@@ -22,7 +25,7 @@ def started(execution: Execution, redriven: bool = False) -> None:
     """Tell that an execution runs. A Map Run's children are too many to tell of one by one."""
     if execution.birth.extra.get("map_run"):
         return
-    _metric(execution, "ExecutionsRedriven" if redriven else "ExecutionsStarted", 1, "Count")
+    execution.engine.count(_key(execution, "ExecutionsRedriven" if redriven else "ExecutionsStarted"))
     _event(execution)
 
 
@@ -30,17 +33,38 @@ def ended(execution: Execution) -> None:
     """Tell how an execution ended and how long it took; of a Map Run's children nothing."""
     if execution.birth.extra.get("map_run"):
         return
-    _metric(execution, _METRICS[execution.status], 1, "Count")
+    execution.engine.count(_key(execution, _METRICS[execution.status]))
     since = execution.redriven_at or execution.birth.started
-    seconds = (execution.stopped or since) - since
-    _metric(execution, "ExecutionTime", seconds * 1000, "Milliseconds")
+    put_time(execution.engine.context, _key(execution, "ExecutionTime"), (execution.stopped or since) - since)
     _event(execution)
 
 
-def _metric(execution: Execution, name: str, value: float, unit: str) -> None:
+def _key(execution: Execution, name: str) -> Key:
     machine = base_machine(execution.birth.machine_arn)
-    context = execution.engine.context.within(machine.split(":")[3])
-    context.metric("AWS/States", name, value, unit, {"StateMachineArn": machine})
+    return Key(machine.split(":")[3], name, "StateMachineArn", machine)
+
+
+_FAMILIES = {
+    "lambda": ("LambdaFunction", "LambdaFunctionArn"),
+    "activity": ("Activity", "ActivityArn"),
+    "service": ("ServiceIntegration", "ServiceIntegrationResourceArn"),
+}
+
+
+def task(execution: Execution, target: Target, what: str, since: float | None = None) -> None:
+    """Count a step of a task (Scheduled, Succeeded, Failed, TimedOut) and, at its end, its time.
+
+    Notes
+    -----
+    Names and dimensions: "Monitoring Step Functions metrics using Amazon CloudWatch".
+    """
+    engine, region = execution.engine, execution.birth.machine_arn.split(":")[3]
+    family, dimension = _FAMILIES[target.kind]
+    arn = target.full_resource.replace(":states:::", f":states:{region}:{ACCOUNT}:", 1)
+    plural = "Activities" if target.kind == "activity" else f"{family}s"
+    engine.count(Key(region, f"{plural}{what}", dimension, arn))
+    if since is not None:
+        put_time(engine.context, Key(region, f"{family}Time", dimension, arn), engine.now() - since)
 
 
 def _event(execution: Execution) -> None:

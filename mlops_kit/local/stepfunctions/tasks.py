@@ -7,7 +7,7 @@ from typing import Any
 
 from mlops_kit.asl.errors import StatesError
 from mlops_kit.local.service import Context
-from mlops_kit.local.stepfunctions import integrations
+from mlops_kit.local.stepfunctions import integrations, reports
 from mlops_kit.local.stepfunctions.dataflow import Reader
 from mlops_kit.local.stepfunctions.docs import Doc, dumps
 from mlops_kit.local.stepfunctions.failures import StateFailed, data_limit, timed_out
@@ -78,6 +78,7 @@ class Attempt:
         shown = {key: value for key, value in limits.items() if value is not None}
         region = self._context.region
         self.execution.record(frame, *target.scheduled(arguments.text, region, shown))
+        reports.task(self.execution, target, "Scheduled")
         started = target.started()
         if started is not None:
             self.execution.record(frame, *started)
@@ -226,14 +227,18 @@ class Attempt:
         if reply.output.too_large:
             raise self._failed(data_limit(self.target.full_resource))
         self.execution.record(self.frame, *self.target.succeeded(reply.output.text))
+        reports.task(self.execution, self.target, "Succeeded", self.frame.task["since"])
         return reply.output
 
     def _failed(self, failure: StateFailed, submitting: bool = False) -> StateFailed:
         """Record how the attempt failed."""
         kind, details = self.target.failed(failure.details, submitting)
-        if failure.error == "States.Timeout":
+        late = failure.error == "States.Timeout"
+        if late:
             kind, details = self.target.timed_out(failure.details)
         self.execution.record(self.frame, kind, details)
+        what = "TimedOut" if late else "Failed"
+        reports.task(self.execution, self.target, what, self.frame.task["since"])
         return failure
 
     def _stop_job(self) -> None:

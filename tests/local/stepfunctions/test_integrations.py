@@ -87,8 +87,10 @@ def test_the_status_of_an_execution_is_an_event_on_the_bus(aws: Any) -> None:
     assert json.loads(event["detail"]["output"]) == {"x": 1}
 
 
-def test_executions_are_counted_and_timed_in_cloudwatch(aws: Any) -> None:
-    shown = walk.run(aws, walk.states(("Only", {"Type": "Pass"})))
+def test_executions_and_tasks_are_counted_and_timed_in_cloudwatch(aws: Any) -> None:
+    send = _task("sqs:sendMessage", {"QueueUrl": walk.queue(aws), "MessageBody": "x"})
+    shown = walk.run(aws, walk.states(("Send", send)))
+    resource = "arn:aws:states:us-east-1:000000000000:sqs:sendMessage"
     dimensions = [{"Name": "StateMachineArn", "Value": shown["stateMachineArn"]}]
     expected = {"ExecutionsStarted", "ExecutionsSucceeded", "ExecutionTime"}
 
@@ -97,6 +99,9 @@ def test_executions_are_counted_and_timed_in_cloudwatch(aws: Any) -> None:
         return {metric["MetricName"] for metric in listed["Metrics"]}
 
     walk.holds(lambda: names() == expected)
+    dimensions = [{"Name": "ServiceIntegrationResourceArn", "Value": resource}]
+    expected = {"ServiceIntegrationsScheduled", "ServiceIntegrationsSucceeded", "ServiceIntegrationTime"}
+    walk.holds(lambda: names() >= expected)
 
 
 def test_a_log_line_has_the_shape_of_awss(aws: Any) -> None:
