@@ -139,6 +139,12 @@ def test_images_are_recognised_by_their_repository() -> None:
             known_image(uri)
 
 
+def test_an_image_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(AwsError, match="needs xgboost"):
+        known_image("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1")
+
+
 def test_metrics_are_the_first_group_and_only_numbers() -> None:
     scraper = Scraper([{"Name": "a", "Regex": r"a=(\S+)"}, {"Name": "b", "Regex": r"\d+\.\d+"}])
     assert scraper.observe(["a=1 a=x", "a=2.5e-1"]) == [
