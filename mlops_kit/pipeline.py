@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any
 
 from mlops_kit.artifacts import Artifact, DataFile
@@ -151,16 +152,28 @@ class Pipeline:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
 
-    def __repr__(self) -> str:
+    def _facts(self) -> dict[str, str]:
         facts = {
             "states": self.definition.get("States", ()),
             "functions": [one.name for one in self.functions],
             "jobs": [one.name for one in self.jobs],
             "schedules": [f"{one.expression} {one.timezone}" for one in self.schedules],
+            "data": [one.key for one in self.data],
             "input": self.input_schema.get("properties", ()),
         }
-        lines = [f"  {name:9}  {', '.join(values)}" for name, values in facts.items() if values]
+        return {name: ", ".join(values) for name, values in facts.items() if values}
+
+    def __repr__(self) -> str:
+        lines = [f"  {name:9}  {values}" for name, values in self._facts().items()]
         return "\n".join((f"{self.name}: {self.description}", *lines))
+
+    def _repr_html_(self) -> str:
+        cell = 'style="text-align:left"'
+        rows = "".join(
+            f"<tr><th {cell}>{name}</th><td {cell}>{escape(values)}</td></tr>"
+            for name, values in self._facts().items()
+        )
+        return f"<p><b>{escape(self.name)}</b>: {escape(self.description)}</p><table>{rows}</table>"
 
     def adding(self, *parts: Schedule) -> Pipeline:
         """A new pipeline with further parts.

@@ -141,9 +141,11 @@ def apply(session: Session, pipeline: Pipeline, on_progress: Told | None = None)
         A resource failed; names it with AWS's reason; AWS has rolled back.
     """
     from mlops_kit.deploy import stack
+    from mlops_kit.progress import passing
 
     foundation = _foundation(session, pipeline.model)
-    return stack.apply(session, _built(session.settings, pipeline), foundation, on_progress or _say)
+    with passing():
+        return stack.apply(session, _built(session.settings, pipeline), foundation, on_progress or _say)
 
 
 def bootstrap(session: Session, models: Sequence[str] = (), on_progress: Told | None = None) -> Applied:

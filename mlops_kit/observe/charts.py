@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_kit.errors import UsageError
 from mlops_kit.observe.execution import Execution, Visit
 
 if TYPE_CHECKING:
@@ -162,7 +163,15 @@ def metric_over_runs(frame: pd.DataFrame, metric: str = "wape", limit: float | N
         Name of the metric, as in the columns ``challenger <metric>`` and ``champion <metric>``.
     limit : float, optional
         Drawn as a line: the absolute threshold.
+
+    Raises
+    ------
+    UsageError
+        Runs were judged, but not by that metric.
     """
+    known = [str(one).removeprefix("challenger ") for one in frame if str(one).startswith("challenger ")]
+    if known and metric not in known:
+        raise UsageError(f"The runs have no metric {metric!r}.", suggestion=f"use one of {', '.join(known)}.")
     figure, axes = _figure(9, 3)
     columns = {role: f"{role} {metric}" for role in ("challenger", "champion")}
     shown = (
