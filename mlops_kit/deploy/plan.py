@@ -40,7 +40,7 @@ class Shown:
     def __str__(self) -> str:
         from rich.console import Console
 
-        console = Console(width=_WIDTH, color_system=None, force_terminal=False)
+        console = Console(width=_WIDTH, color_system=None, force_terminal=False, force_jupyter=False)
         with console.capture() as captured:
             console.print(self, crop=False)
         return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
@@ -155,7 +155,9 @@ def _diffs(rows: Sequence[Row]) -> Iterator[RenderableType]:
 def _html_table(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    return html_table(("", "resource", "type", "property", "before", "after"), list(_html_rows(rows)))
+    wide = any(row.changes for row in rows)
+    head = ("", "resource", "type", *(("property", "before", "after") if wide else ()))
+    return html_table(head, [cells[: len(head)] for cells in _html_rows(rows)])
 
 
 def _html_rows(rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
