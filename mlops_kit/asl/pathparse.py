@@ -89,8 +89,9 @@ def _step(text: str, position: int) -> tuple[Step, int] | None:
     if match := _INDEX.match(text, position):
         return int(match["index"]), match.end()
     if match := _QUOTED.match(text, position):
-        quoted = match["single"] if match["single"] is not None else match["double"]
-        return re.sub(r"\\(.)", r"\1", quoted), match.end()
+        if match["single"] is not None:
+            return re.sub(r"\\([\\'])", r"\1", match["single"]), match.end()
+        return re.sub(r'\\([\\"])', r"\1", match["double"]), match.end()
     return None
 
 

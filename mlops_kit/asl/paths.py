@@ -16,13 +16,14 @@ def read(
 ) -> Any:
     """What a path selects. ``$.x`` reads the data, ``$$.x`` the context object, ``$name.x`` a variable.
 
-    A definite path gives one value; an indefinite one (wildcard, slice, filter, descent) a list, maybe empty.
+    A definite path gives one value; an indefinite one (wildcard, slice, filter, descent) a list, which is
+    empty where the path leads through nothing (recorded from AWS).
     The result is a part of what it was read from, not a copy.
 
     Raises
     ------
     PathError
-        The path is no path, or its definite part finds nothing
+        The path is no path, or a definite one that finds nothing
         ("Invalid path '$.x' : No results for path: $['x']", as AWS words it).
     """
     if path == "$":
@@ -35,10 +36,14 @@ def read(
     for done, step in enumerate(parsed.steps):
         if isinstance(step, str):
             if type(value) is not dict or step not in value:
+                if not parsed.definite:
+                    return []
                 raise _missing(path, parsed, done, value)
             value = value[step]
         else:
             if type(value) is not list or not -len(value) <= step < len(value):
+                if not parsed.definite:
+                    return []
                 raise _missing(path, parsed, done, value)
             value = value[step]
     if parsed.function:

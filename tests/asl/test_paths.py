@@ -52,6 +52,17 @@ def test_context_object_and_variables_have_their_own_roots() -> None:
     assert paths.read("$x.y[0]", DATA, context, variables) == 1
 
 
+@pytest.mark.parametrize("path", ["$.q[*]", "$.q[*].word", "$.q[1:].word", "$.a.no[?(@.x)]", "$.n[0][*]"])
+def test_an_indefinite_path_through_nothing_gives_an_empty_list(path: str) -> None:
+    assert paths.read(path, {"a": {}, "n": None}) == []
+
+
+def test_in_a_quoted_name_only_its_quote_and_the_backslash_are_escaped() -> None:
+    name = chr(92) + '""Name"'
+    assert paths.read(f"$['Test{name}']", {f"Test{name}": 1}) == 1
+    assert paths.read(r"$['it\'s']", {"it's": 2}) == 2
+
+
 @pytest.mark.parametrize(
     ("path", "cause"),
     [
@@ -61,7 +72,6 @@ def test_context_object_and_variables_have_their_own_roots() -> None:
         ),
         ("$.no.such.result.path", "Invalid path '$.no.such.result.path' : Missing property in path $['no']"),
         ("$.a.b[7]", "Invalid path '$.a.b[7]' : No results for path: $['a']['b'][7]"),
-        ("$.q[*]", "Invalid path '$.q[*]' : Missing property in path $['q']"),
         ("$.n[0]", "Invalid path '$.n[0]' : The path $['n'] is null"),
         ("$.l.length()", "Invalid path '$.l.length()' : Property ['length()'] not found in path $['l']"),
     ],
