@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from mlops_kit.observe.charts import Chart
     from mlops_kit.observe.execution import Execution
 
-# Where a service says in a job's description why it failed.
-_REASONS = ("FailureReason", "ErrorMessage", "errorMessage", "StateChangeReason", "Cause")
 _FINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 _ENDS = ("Succeed", "Fail")
 _MOMENT = 0.1  # seconds below which a state that did nothing remarkable is only counted
@@ -174,15 +172,13 @@ class Run(Shown):
         visit = execution.failure
         if execution.status in ("SUCCEEDED", "RUNNING") or (visit is None and not execution.error):
             return None
-        last = visit.attempts[-1] if visit is not None and visit.attempts else None
-        error = (last.error if last else None) or execution.error or execution.status
-        cause = (last.cause if last else None) or execution.cause or ""
+        error, cause = execution.why
         tries = len(visit.attempts) if visit is not None else 1
         state = visit.state if visit is not None else self.name
         suggestion = f"To take it up again: mlops-kit redrive {self.name}"
         if visit is not None and visit.kind == "Fail":  # no state failed: the workflow decided
             suggestion = "Mend what led there, and start another run."
-        return Failure(state, error, reason(cause), tries, suggestion)
+        return Failure(state, error, cause, tries, suggestion)
 
     def graph(self) -> Graph:
         """The workflow, each state with its status and time."""
@@ -243,17 +239,6 @@ class Run(Shown):
         rows = [tuple(map(escape, row)) for row in self.rows()]
         failure = self.failure._html() if self.failure else ""
         return f"<p><b>{escape(self._title(execution))}</b></p>{html_table(head, rows)}{failure}"
-
-
-def reason(cause: str) -> str:
-    """The reason in a cause: a job's description in JSON holds it in one member, a Lambda error likewise."""
-    try:
-        found = json.loads(cause)
-    except ValueError:
-        return cause
-    if isinstance(found, dict):
-        return next((str(found[key]) for key in _REASONS if found.get(key)), cause)
-    return cause
 
 
 def _figure(value: float | None) -> str:

@@ -14,7 +14,8 @@ import pytest
 
 import mlops_kit as kit
 from mlops_kit.local.state_folder import StateFolder
-from mlops_kit.runs import Failure, Verdict, reason
+from mlops_kit.observe.execution import reason
+from mlops_kit.runs import Failure, Verdict
 from tests.deploy.small import pipeline
 
 JUDGING = """

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+_ENDED_EARLY = ("ExecutionAborted", "ExecutionTimedOut")
+# Where a service says in a job's description why it failed.
+_REASONS = ("FailureReason", "ErrorMessage", "errorMessage", "StateChangeReason", "Cause")
 FAILURES = ("Failed", "TimedOut", "StartFailed", "SubmitFailed", "ScheduleFailed", "Aborted")
 
 
@@ -147,6 +150,15 @@ class Execution:
         """The visit where things went wrong first: caught or not; ``None`` when nothing did."""
         return next((visit for visit in self.visits if visit.status in ("FAILED", "CAUGHT")), None)
 
+    @property
+    def why(self) -> tuple[str, str]:
+        """Error name and reason of the failure; a Parallel's own event names none: the execution's then."""
+        visit = self.failure
+        own = visit is not None and visit.kind not in ("Parallel", "Map") and visit.attempts
+        last = own[-1] if own else None
+        error = (last.error if last else None) or self.error or self.status
+        return error, reason((last.cause if last else None) or self.cause or "")
+
 
 @dataclass
 class _Open:
@@ -162,6 +174,12 @@ class _Open:
         if not self.attempts or self.attempts[-1].ended is not None:
             self.start(when)
         self.attempts[-1] = replace(self.attempts[-1], ended=when, **found)
+
+    def interrupt(self, event: Mapping[str, Any]) -> None:
+        """The execution ended while this was being tried: a redrive tries again."""
+        if self.visit.exited is None and self.attempts and self.attempts[-1].ended is None:
+            error, cause = _error(event)
+            self.end(event["timestamp"], error=error, cause=cause)
 
 
 def read(client: Any, arn: str) -> Execution:
@@ -200,6 +218,17 @@ def from_answers(answer: Mapping[str, Any], events: Sequence[Mapping[str, Any]])
     )
 
 
+def reason(cause: str) -> str:
+    """The reason in a cause: a job's description in JSON holds it in one member, a Lambda error likewise."""
+    try:
+        found = json.loads(cause)
+    except ValueError:
+        return cause
+    if isinstance(found, dict):
+        return next((str(found[key]) for key in _REASONS if found.get(key)), cause)
+    return cause
+
+
 def _parsed(text: str | None) -> Any:
     return json.loads(text) if text else None
 
@@ -226,6 +255,9 @@ def _visits(events: Iterable[Mapping[str, Any]], stopped: datetime | None) -> li
             current = _find(current, details["name"], enclosing)
             if current:
                 _leave(current, when, details.get("output"))
+        elif kind in _ENDED_EARLY:
+            for entry in opened:
+                entry.interrupt(event)
         elif current:
             _note(current, event)
         owner[event["id"]] = current
@@ -248,19 +280,26 @@ def _note(entry: _Open, event: Mapping[str, Any]) -> None:
     kind, when = event["type"], event["timestamp"]
     if kind.startswith(("Execution", "MapIteration", "ParallelStateS", "MapStateS", "MapRunS")):
         return
-    details: Mapping[str, Any] = next(
-        (value for key, value in event.items() if key.endswith("EventDetails")), {}
-    )
     if kind.endswith("Scheduled") or kind == "EvaluationFailed":
-        entry.start(when, details.get("parameters"))
+        entry.start(when, _details(event).get("parameters"))
     if kind.endswith("Succeeded"):
-        entry.end(when, output=details.get("output"))
+        entry.end(when, output=_details(event).get("output"))
     elif kind.endswith(FAILURES) or kind == "EvaluationFailed":
-        default = (
-            "States.Timeout" if kind.endswith("TimedOut") else "Aborted" if kind.endswith("Aborted") else None
-        )
-        error = details.get("error") or default or "States.TaskFailed"
-        entry.end(when, error=error, cause=details.get("cause"))
+        error, cause = _error(event)
+        entry.end(when, error=error, cause=cause)
+
+
+def _details(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    return next((value for key, value in event.items() if key.endswith("EventDetails")), {})
+
+
+def _error(event: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Error and cause of a failure; what kind of end it was where AWS names no error."""
+    kind, details = event["type"], _details(event)
+    default = "States.TaskFailed"
+    if kind.endswith(("TimedOut", "Aborted")):
+        default = "States.Timeout" if kind.endswith("TimedOut") else "Aborted"
+    return details.get("error") or default, details.get("cause")
 
 
 def _closed(entry: _Open, stopped: datetime | None) -> Visit:

@@ -129,11 +129,9 @@ def _card(name: str, value: str) -> str:
 
 def _failure(execution: Execution) -> str:
     visit = execution.failure
-    if visit is None:
+    if visit is None or execution.status in ("SUCCEEDED", "RUNNING"):
         return ""
-    last = visit.attempts[-1] if visit.attempts else None
-    error = (last.error if last else None) or execution.error or ""
-    cause = (last.cause if last else None) or execution.cause or ""
+    error, cause = execution.why
     return (
         f'<div class="failure"><b>{escape(visit.state)}</b> failed with {escape(error)}'
         f"<pre>{escape(cause[:4000])}</pre>"

@@ -123,6 +123,14 @@ def test_the_report_is_one_file_that_loads_nothing(history: History, tmp_path: P
     assert "PrepareTrainingData" in page and "promoted" in page
 
 
+def test_the_report_calls_a_run_failed_only_when_it_failed() -> None:
+    answer, events = caught()
+    for status, shown in (("FAILED", True), ("SUCCEEDED", False)):
+        run = from_answers({**answer, "status": status}, events)
+        page = report.render(report.Report("x", "there", [("x", run)], ""))
+        assert ('class="failure"' in page) is shown
+
+
 def test_the_gantt_names_states_tries_and_how_they_ended() -> None:
     chart = charts.gantt(from_answers(*retried_twice()))
     texts = {text.get_text() for text in chart.figure.axes[0].texts}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from mlops_kit.observe.execution import from_answers
-from tests.observe.histories import Story, caught, retried_twice
+from tests.observe.histories import START, Story, caught, retried_twice
 
 
 def test_retries_are_attempts_of_one_visit_with_their_errors() -> None:
@@ -64,3 +66,48 @@ def test_events_of_branches_belong_to_their_own_states() -> None:
     assert visits["Left"].attempts[0].error == "Boom"
     assert visits["Right"].status == "SUCCEEDED" and not visits["Right"].attempts[0].failed
     assert visits["Fork"].status == "SUCCEEDED" and visits["Fork"].seconds == 4
+
+
+def test_what_was_being_tried_when_the_execution_was_stopped_has_ended_and_a_redrive_tries_again() -> None:
+    story = Story()
+    story.add(0, "ExecutionStarted", {}, after=0)
+    story.enter(0, "Train")
+    story.add(0, "TaskScheduled", {})
+    story.add(5, "ExecutionAborted", {"error": "Stopped", "cause": "by a person"})
+    story.add(60, "ExecutionRedriven", {})
+    story.tried(60, 63, "States.TaskFailed", '{"FailureReason": "no licence"}')
+    story.tried(64, 66)
+    story.leave(66, "Train")
+    [train] = from_answers(story.answer("SUCCEEDED", 66), story.events).visits
+    assert [attempt.error for attempt in train.attempts] == ["Stopped", "States.TaskFailed", None]
+    assert train.attempts[0].ended == START + timedelta(seconds=5) and train.status == "SUCCEEDED"
+
+
+def test_an_execution_that_ran_out_of_time_ends_what_was_being_tried() -> None:
+    story = Story()
+    story.add(0, "ExecutionStarted", {}, after=0)
+    story.enter(0, "Train")
+    story.add(0, "TaskScheduled", {})
+    story.add(6, "ExecutionTimedOut")
+    execution = from_answers(story.answer("TIMED_OUT", 6), story.events)
+    assert execution.why == ("States.Timeout", "") and execution.visits[0].status == "FAILED"
+
+
+def test_the_reason_of_a_failed_job_is_in_its_description_and_of_a_parallel_in_the_execution() -> None:
+    story = Story()
+    story.add(0, "ExecutionStarted", {}, after=0)
+    story.enter(0, "Train")
+    story.tried(0, 3, "States.TaskFailed", '{"FailureReason": "no licence"}')
+    failed = from_answers(story.answer("FAILED", 3, error="States.TaskFailed", cause="..."), story.events)
+    assert failed.why == ("States.TaskFailed", "no licence")
+    story = Story()
+    story.add(0, "ExecutionStarted", {}, after=0)
+    story.enter(0, "Deploy", "Parallel")
+    started = story.add(0, "ParallelStateStarted", {"length": 1})
+    story.enter(0, "NotInService", "Fail", after=started)
+    story.add(1, "ParallelStateFailed", after=started)
+    story.add(1, "ExecutionFailed", {"error": "EndpointNotInService", "cause": "fell back"})
+    end = story.answer("FAILED", 1, error="EndpointNotInService", cause="fell back")
+    failed = from_answers(end, story.events)
+    assert failed.failure is not None and failed.failure.state == "Deploy"
+    assert failed.why == ("EndpointNotInService", "fell back")
