@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +33,12 @@ def parameters(path: Path) -> dict[str, Any]:
 
 
 def run(
-    path: Path, values: Mapping[str, Any], output_dir: Path = Path("runs"), log: Told | None = None
+    path: Path,
+    values: Mapping[str, Any],
+    output_dir: Path = Path("runs"),
+    log: Told | None = None,
+    *,
+    results: bool = True,
 ) -> Path:
     """Run a notebook and keep the copy with its outputs.
 
@@ -47,6 +53,8 @@ def run(
         Where the copy goes: ``<name>-<time>.ipynb``, trusted, so that JupyterLab shows its pictures.
     log : callable, optional
         Called with each line that the notebook prints.
+    results : bool
+        Whether the log is told, too, what cells show, in its text form.
 
     Returns
     -------
@@ -75,7 +83,10 @@ def run(
                 kernel_name=_read(path).metadata.get("kernelspec", {}).get("name", "python3"),
                 language="python",
                 progress_bar=False,
-                log_output=log is not None,
+                log_output=log is not None and results,
+                stdout_file=None if log is None or results else _Printed(log),
+                # what a kernel says about itself would stand between what the notebook says
+                extra_arguments=["--IPKernelApp.log_level=50"],
             )
     except PapermillExecutionError as error:
         raise _failed(path, copy, error) from None
@@ -218,6 +229,22 @@ class _Lines(logging.Handler):
             for line in text.splitlines():
                 if line.strip():
                     self._log(line)
+
+
+class _Printed(io.TextIOBase):
+    """A file to papermill; what is written to it goes to a caller line by line."""
+
+    def __init__(self, log: Told) -> None:
+        self._log = log
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        """Pass on the lines that are whole."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._log(line)
+        return len(text)
 
 
 def _failed(path: Path, copy: Path, error: Any) -> KitError:

@@ -41,6 +41,17 @@ def test_a_run_copy_holds_the_outputs_is_trusted_and_leaves_the_source_alone(tmp
     assert path.read_bytes() == source
 
 
+def test_the_log_may_be_told_what_is_printed_only(tmp_path: Path) -> None:
+    path = notebook(
+        tmp_path, "print('one')\n'a result'", "print('two', end='')\nprint(' more')\n{'another': 1}"
+    )
+    told: dict[bool, list[str]] = {True: [], False: []}
+    for results, lines in told.items():
+        notebooks.run(path, {}, tmp_path / "runs", lines.append, results=results)
+    assert told[False] == ["one", "two more"]
+    assert told[True] == ["one", "'a result'", "two more", "{'another': 1}"]
+
+
 def test_an_unknown_parameter_is_refused_with_the_ones_there_are(tmp_path: Path) -> None:
     path = notebook(tmp_path, "1")
     with pytest.raises(
