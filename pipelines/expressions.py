@@ -54,6 +54,15 @@ def job_name(project: str, model: str) -> str:
     return f"{{% '{project}-{model}-' & $substring($hash({unique}, 'SHA-256'), 0, 20) %}}"
 
 
+def tags(project: str, model: str) -> dict[str, str]:
+    """Tags of what an execution makes: for the bill, and for finding it again."""
+    return {
+        "mlops-kit:project": project,
+        "mlops-kit:pipeline": f"retraining-{model}",
+        "mlops-kit:execution": "{% $states.context.Execution.Name %}",
+    }
+
+
 def data_uri(path: str) -> str:
     """A place under the run's prefix in the data bucket."""
     return f"{{% 's3://${{DataBucket}}/' & $states.input.prefix & '{path}' %}}"

@@ -66,11 +66,7 @@ def deploy(region: str, project: str, spec: ModelSpec, image: str, source: Artif
     endpoint InService: so the configuration that serves is compared with the one that was asked for.
     """
     endpoint = f"{project}-{spec.name}"
-    tags = [
-        {"Key": "mlops-kit:project", "Value": project},
-        {"Key": "mlops-kit:pipeline", "Value": f"retraining-{spec.name}"},
-        {"Key": "mlops-kit:execution", "Value": "{% $states.context.Execution.Name %}"},
-    ]
+    tags = [{"Key": key, "Value": value} for key, value in x.tags(project, spec.name).items()]
     model = steps.task(
         "CreateModel",
         region,
@@ -82,7 +78,7 @@ def deploy(region: str, project: str, spec: ModelSpec, image: str, source: Artif
             "Tags": tags,
         },
         _API,
-        x.adding(model_name="$split($states.result.ModelArn, '/')[-1]"),
+        x.adding(model_name="$split($states.result.ModelArn, '/')[-1]", polls="0"),
     )
     config = steps.task(
         "CreateEndpointConfig",
@@ -111,7 +107,10 @@ def deploy(region: str, project: str, spec: ModelSpec, image: str, source: Artif
         "aws-sdk:sagemaker:listEndpoints",
         {"NameContains": endpoint, "MaxResults": 100},
         _API,
-        x.adding(endpoint_was=f"$exists({listed}) ? {listed}.EndpointStatus : 'None'", polls="0"),
+        x.adding(
+            endpoint_was=f"$exists({listed}) ? {listed}.EndpointStatus : 'None'",
+            polls="$states.input.polls + 1",
+        ),
     )
     target = {"EndpointName": endpoint, "EndpointConfigName": x.of("endpoint_config")}
     create = steps.task(
@@ -127,11 +126,16 @@ def deploy(region: str, project: str, spec: ModelSpec, image: str, source: Artif
         _API,
         x.KEEP,
     )
-    delete.next(create)
+    going = steps.chain([steps.wait("WaitForDeletion", 3), find])
+    delete.next(going)
     was = "$states.input.endpoint_was"
     exists = steps.choice(
         "EndpointExists",
-        [(f"{{% {was} = 'None' %}}", create), (f"{{% {was} = 'Failed' %}}", delete)],
+        [
+            (f"{{% {was} = 'None' %}}", create),
+            (f"{{% {was} = 'Failed' %}}", delete),
+            (f"{{% {was} = 'Deleting' and $states.input.polls < {POLLS} %}}", going),
+        ],
         update,
     )
     wait = _wait_until_in_service(region, endpoint)

@@ -212,6 +212,7 @@ def _train(region: str, project: str, spec: ModelSpec, image: str, source: Artif
         source=f"s3://${{ArtifactBucket}}/{source.key}",
         program="train.py",
         hyperparameters=spec.hyperparameters,
+        tags=x.tags(project, spec.name),
         metrics={f"validation:{name}": rf"validation:{name}=([-0-9.]+);" for name in ("wape", "mae", "bias")},
     )
     call = Call(7200, (steps.SAGEMAKER, steps.JOB_FAILED))
@@ -259,6 +260,7 @@ def _score(region: str, project: str, spec: ModelSpec, image: str, code: Artifac
         inputs=inputs,
         output=x.data_uri("/metrics/"),
         arguments=("python3", program, *folders, "--output", f"{base}/output"),
+        tags=x.tags(project, spec.name),
     )
     call = Call(3600, (steps.SAGEMAKER, steps.JOB_FAILED))
     output = x.adding(metrics_key="$states.input.prefix & '/metrics/metrics.json'")

@@ -43,10 +43,9 @@ _HOLLOW = (
     ),
 )
 _CLASSES = (
-    "Catch", "Choice", "DynamoDBDeleteItemStep", "DynamoDBPutItemStep", "DynamoDBUpdateItemStep", "Fail",
-    "GlueStartJobRunStep", "Graph", "LambdaStep", "Map", "Parallel", "Pass", "ProcessingStep", "Retry",
-    "SnsPublishStep", "Succeed", "Task", "TrainingStep", "Wait",
-)  # fmt: skip
+    *("Catch", "Choice", "Fail", "Graph", "Map", "Parallel", "Pass", "ProcessingStep", "Succeed", "Task"),
+    *("TrainingStep", "Wait"),
+)
 
 
 class Field(Enum):

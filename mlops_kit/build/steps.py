@@ -124,6 +124,8 @@ class ScriptJob:
         Training.
     metrics : mapping of str to str
         Training: metric name to regular expression over the output.
+    tags : mapping of str to str
+        Tags of the job (values may be JSONata).
     """
 
     image: str
@@ -137,6 +139,7 @@ class ScriptJob:
     program: str = ""
     hyperparameters: Mapping[str, int | float | str] = field(default_factory=dict)
     metrics: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def image_uri(framework: str, version: str, region: str, instance: str) -> str:
@@ -205,7 +208,9 @@ def training(name: str, region: str, job: ScriptJob, call: Call, output: Any) ->
             sagemaker_session=OfflineSession(region),
         )
         channels = {key: library.TrainingInput(uri) for key, uri in job.inputs.items()}
-        step = library.TrainingStep(name, estimator=estimator, job_name=job.name, data=channels)
+        step = library.TrainingStep(
+            name, estimator=estimator, job_name=job.name, data=channels, tags=dict(job.tags)
+        )
     arguments = step.fields["parameters"]
     arguments["OutputDataConfig"] = {"S3OutputPath": job.output}  # the SDK takes no expression there
     # the estimator quotes the name as JSON, and an expression within quotes is none
@@ -244,6 +249,7 @@ def processing(name: str, region: str, job: ScriptJob, call: Call, output: Any) 
             outputs=outputs,
             container_entrypoint=list(job.arguments[:2]),
             container_arguments=list(job.arguments[2:]),
+            tags=dict(job.tags),
         )
     return _as_job(step, region, "sagemaker:createProcessingJob.sync", call, output)
 

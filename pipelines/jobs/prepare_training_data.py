@@ -139,7 +139,7 @@ def digest(hours: pd.DataFrame, start: date, end: date) -> str:
     """SHA-256 over the window's cleaned rows: the same data give the same digest."""
     when = hours["timestamp"]
     window = hours[(when >= pd.Timestamp(start)) & (when < pd.Timestamp(end))]
-    return hashlib.sha256(window.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
+    return hashlib.sha256(window.to_csv(index=False).encode()).hexdigest()
 
 
 if __name__ == "__main__":

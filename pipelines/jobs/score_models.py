@@ -1,16 +1,16 @@
 """SageMaker processing script: challenger, champion and a naive forecast on the same held-out hours.
 
-Writes ``metrics.json``, which the judge reads. A model's archive is trusted only as this account's own
-buckets are; it is unpacked with checks all the same.
+Writes ``metrics.json``, which the judge reads. A model's archive is trusted as this account's own buckets
+are; two members are read from it, and nothing is unpacked.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,14 @@ def archive(folder: str) -> Path | None:
 
 def load(path: Path) -> tuple[Any, dict[str, Any]]:
     """A model and its facts from an archive."""
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(path) as packed:
-        packed.extractall(folder, filter="data")
-        return joblib.load(Path(folder, "model.joblib")), json.loads(Path(folder, "facts.json").read_text())
+    with tarfile.open(path) as packed:
+        files = {member.name.removeprefix("./"): member for member in packed if member.isfile()}
+        missing = {"model.joblib", "facts.json"} - set(files)
+        if missing:
+            raise SystemExit(f"{path} holds no {' and no '.join(sorted(missing))}")
+        read = {name: packed.extractfile(files[name]) for name in ("model.joblib", "facts.json")}
+        model, facts = (file.read() for file in read.values() if file is not None)
+    return joblib.load(io.BytesIO(model)), json.loads(facts)
 
 
 def predict(model: Any, frame: pd.DataFrame) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import os
@@ -197,11 +198,24 @@ def test_without_a_champion_there_are_no_metrics_of_one(july: Path) -> None:
     assert json.loads((july / "output" / "metrics.json").read_text())["metrics"]["champion"] is None
 
 
-def test_an_archive_that_reaches_outside_its_folder_is_refused(july: Path, tmp_path: Path) -> None:
+def test_an_archive_without_a_model_is_refused_and_nothing_is_unpacked(july: Path, tmp_path: Path) -> None:
     (tmp_path / "challenger").mkdir()
     with tarfile.open(tmp_path / "challenger" / "model.tar.gz", "w:gz") as archive:
         archive.add(july / "log.txt", arcname="../escaped.txt")
     for name in ("test", "data.json"):
         (tmp_path / name).symlink_to(july / name)
     ended = score(tmp_path)
-    assert ended.returncode == 1 and "OutsideDestinationError" in ended.stderr
+    assert ended.returncode == 1 and not list(tmp_path.glob("**/escaped.txt"))
+    assert ended.stderr.endswith("model.tar.gz holds no facts.json and no model.joblib\n")
+
+
+@pytest.mark.parametrize(
+    "path", [*JOBS.glob("*.py"), *(ROOT / "pipelines" / "features").glob("*.py")], ids=lambda path: path.name
+)
+def test_code_of_jobs_is_python_3_9_and_imports_what_its_image_holds(path: Path) -> None:
+    tree = ast.parse(path.read_text(), feature_version=(3, 9))
+    allowed = {"boto3", "awsglue", "joblib", "numpy", "pandas", "sklearn", "pipelines"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            assert {name.partition(".")[0] for name in names} <= allowed | sys.stdlib_module_names

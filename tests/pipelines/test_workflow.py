@@ -40,6 +40,16 @@ def heard(walk: Walk, queue: str) -> list[str]:
     return [json.loads(message["Body"])["Message"] for message in answer.get("Messages", [])]
 
 
+def no_model(walk: Walk) -> str:
+    """An archive that no endpoint can serve."""
+    bucket, archive = walk.first["shared"]["DataBucket"], io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as packed:
+        packed.addfile(tarfile.TarInfo("model.joblib"))  # empty
+    key = "retraining/empty/model.tar.gz"
+    walk.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=archive.getvalue())
+    return f"s3://{bucket}/{key}"
+
+
 @pytest.fixture
 def script(walk: Walk) -> Any:
     """Replaces the Glue job's script, and puts it back at the end."""
@@ -129,14 +139,7 @@ def test_the_last_states_can_be_entered_again_without_the_ones_before(walk: Walk
 def test_a_model_that_cannot_serve_is_noticed_and_the_champion_goes_on_serving(walk: Walk) -> None:
     output = json.loads(walk.first["output"])
     before = walk.aws.client("sagemaker").describe_endpoint(EndpointName="walk-demand")["EndpointConfigName"]
-    bucket = walk.first["shared"]["DataBucket"]
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as packed:
-        packed.addfile(tarfile.TarInfo("model.joblib"))  # empty
-    walk.aws.client("s3").put_object(
-        Bucket=bucket, Key="retraining/empty/model.tar.gz", Body=archive.getvalue()
-    )
-    data = {**output, "lock": "demand#1999-W02", "model_data": f"s3://{bucket}/retraining/empty/model.tar.gz"}
+    data = {**output, "lock": "demand#1999-W02", "model_data": no_model(walk)}
     arn = walk.start({"resume": {"state": "DeployModel", "data": data}})
     ended = walk.end(arn)
     assert (ended["status"], ended["error"]) == ("FAILED", "EndpointNotInService")
@@ -144,6 +147,46 @@ def test_a_model_that_cannot_serve_is_noticed_and_the_champion_goes_on_serving(w
     assert "ApproveModel" not in walk.entered(arn)
     now = walk.aws.client("sagemaker").describe_endpoint(EndpointName="walk-demand")
     assert (now["EndpointStatus"], now["EndpointConfigName"]) == ("InService", before)
+
+
+def test_an_endpoint_whose_creation_failed_is_replaced(walk: Walk) -> None:
+    output = json.loads(walk.first["output"])
+    sagemaker = walk.aws.client("sagemaker")
+    sagemaker.delete_endpoint(EndpointName="walk-demand")
+    broken = {**output, "lock": "demand#1999-W03", "model_data": no_model(walk)}
+    failed = walk.start({"resume": {"state": "DeployModel", "data": broken}})
+    assert walk.end(failed)["status"] == "FAILED"
+    assert "CreateEndpoint" in walk.entered(failed)
+    assert sagemaker.describe_endpoint(EndpointName="walk-demand")["EndpointStatus"] == "Failed"
+    again = walk.start({"resume": {"state": "DeployModel", "data": {**output, "lock": "demand#1999-W03"}}})
+    assert walk.end(again)["status"] == "SUCCEEDED"
+    assert {"DeleteFailedEndpoint", "CreateEndpoint"} <= set(walk.entered(again))
+    assert sagemaker.describe_endpoint(EndpointName="walk-demand")["EndpointStatus"] == "InService"
+
+
+CLAIMS = {
+    "another's, and alive": ({"expires_at": {"N": str(2**40)}}, False, "AlreadyRetraining"),
+    "another's, and expired": ({"expires_at": {"N": "1"}}, False, "NotifySuccess"),
+    "done": ({"status": {"S": "done"}}, False, "AlreadyRetraining"),
+    "done, and forced": ({"status": {"S": "done"}}, True, "NotifySuccess"),
+}
+
+
+@pytest.mark.parametrize("kind", CLAIMS)
+def test_a_claim_counts_until_it_expires_and_a_done_one_until_forced(walk: Walk, kind: str) -> None:
+    item, force, reached = CLAIMS[kind]
+    lock = f"demand#{uuid.uuid4().hex[:8]}"
+    table = walk.first["shared"]["LockTable"]
+    walk.aws.client("dynamodb").put_item(
+        TableName=table, Item={"pk": {"S": lock}, "owner": {"S": "another"}, **item}
+    )
+    data = {**json.loads(walk.first["output"]), "lock": lock, "force": force}
+    arn = walk.start({"resume": {"state": "MarkWindowDone", "data": data}})
+    assert walk.end(arn)["status"] == "SUCCEEDED"
+    assert reached in walk.entered(arn)
+    claim = walk.claim(lock)
+    assert claim is not None and (claim["owner"]["S"] == arn) == (reached == "NotifySuccess")
+    assert claim.get("forced", {"BOOL": False}) == {"BOOL": force}
 
 
 @pytest.mark.parametrize(
