@@ -57,17 +57,22 @@ def whole_number(reader: Reader, field: str) -> int | None:
         value = reader.jsonata(spec[field], field, expect="integer")
     elif f"{field}Path" in spec:
         path = spec[f"{field}Path"]
-        value = reader.path(path, reader.narrowed())
+        found = reader.path(path, reader.narrowed())
+        try:
+            value = int(found) if isinstance(found, str) else found
+        except ValueError:
+            raise _not_a(f"{field}Path", found, "integer", path) from None
         if isinstance(value, bool) or not isinstance(value, int):
-            raise _not_a(reader, f"{field}Path", value, "integer", path)
+            raise _not_a(f"{field}Path", found, "integer", path)
     else:
         value = spec.get(field)
     if value is not None and value < 0:
-        raise _range(reader, field, f"{field} cannot be negative.")
+        words = f"Expected non-negative integer for {field}, got {value} instead."
+        raise _range(reader, field, words if field == "MaxConcurrency" else f"{field} cannot be negative.")
     return value
 
 
-def _not_a(reader: Reader, field: str, value: Any, kind: str, path: str) -> StatesError:
+def _not_a(field: str, value: Any, kind: str, path: str) -> StatesError:
     shown = value if isinstance(value, str) else dumps(value)
     return StatesError(
         "States.Runtime", f'The {field} field refers to value "{shown}" which is not a valid {kind}: {path}'
@@ -107,9 +112,13 @@ def tolerance(reader: Reader) -> Tolerance:
         share = reader.jsonata(share, field, expect="number")
     elif f"{field}Path" in spec:
         path = spec[f"{field}Path"]
-        share = reader.path(path, reader.narrowed())
+        found = reader.path(path, reader.narrowed())
+        try:
+            share = float(found) if isinstance(found, str) else found
+        except ValueError:
+            raise _not_a(f"{field}Path", found, "float", path) from None
         if isinstance(share, bool) or not isinstance(share, int | float):
-            raise _not_a(reader, f"{field}Path", share, "float", path)
+            raise _not_a(f"{field}Path", found, "float", path)
     if share is not None and not 0 <= share <= 100:
         raise _range(reader, field, f"{field} must be between 0 and 100.")
     return Tolerance(count, share)

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from mlops_kit.asl.errors import StatesError
@@ -110,11 +111,19 @@ def _listed(context: Context, arguments: Mapping[str, Any], limit: int) -> list[
             answer = send(context, target, {**arguments, **more}).body
         except StateFailed as failure:
             raise StateFailed("States.ItemReaderFailed", failure.cause) from None
-        found += answer.get("Contents", [])
+        found += [_as_item(entry) for entry in answer.get("Contents", [])]
         if not answer.get("NextContinuationToken"):
             break
         more = {"ContinuationToken": answer["NextContinuationToken"]}
     return found[:limit]
+
+
+def _as_item(entry: dict[str, Any]) -> dict[str, Any]:
+    """An object of a listing as AWS gives it to a Map: Etag, and epoch seconds."""
+    renamed = {"Etag" if key == "ETag" else key: value for key, value in entry.items()}
+    if "LastModified" in renamed:
+        renamed["LastModified"] = int(datetime.fromisoformat(renamed["LastModified"]).timestamp())
+    return renamed
 
 
 def _array(text: str, config: Mapping[str, Any], limit: int) -> list[Any]:
@@ -147,7 +156,7 @@ def _table(text: str, config: Mapping[str, Any], limit: int) -> list[Any]:
     delimiters = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
     delimiter = delimiters.get(config.get("CSVDelimiter", "COMMA"), ",")
     found = csv.reader(io.StringIO(text), delimiter=delimiter)
-    rows = [row for row in found if len(row) > 1 or any(cell.strip() for cell in row)]
+    rows = [row for row in found if row]
     if config.get("CSVHeaderLocation") == "GIVEN":
         headers = list(config.get("CSVHeaders", ()))
     else:

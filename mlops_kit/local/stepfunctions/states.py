@@ -194,7 +194,10 @@ def _checked(seconds: Any, field: str, reader: Reader) -> float:
         raise StatesError(
             name, f"The {field} parameter cannot be parsed as a long value: {path} == {seconds}"
         )
-    if not 0 <= seconds <= _LONGEST_WAIT:
+    if seconds < 0:
+        path = reader.state.spec[field]
+        raise StatesError(name, f"The {field} parameter references a negative value: {path} == {seconds}")
+    if seconds > _LONGEST_WAIT:
         raise StatesError(name, f"The {field} parameter references a value out of range: {seconds}")
     return float(seconds)
 

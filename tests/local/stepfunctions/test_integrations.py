@@ -160,3 +160,30 @@ def test_items_come_from_csv_in_batches_and_results_go_to_s3(aws: Any) -> None:
     assert inputs[0]["Items"][1] == {"n": "2", "word": "b"}
     run = aws.client("stepfunctions").describe_map_run(mapRunArn=shown["output"]["MapRunArn"])
     assert (run["itemCounts"]["succeeded"], "/Rows:" in run["mapRunArn"]) == (2, True)
+
+
+def test_items_come_from_json_lines_and_from_a_listing(aws: Any) -> None:
+    s3, bucket = aws.client("s3"), "integration-items-bucket"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="rows/a.jsonl", Body=b'{"n": 1}\n{"n": 2}\n')
+    processor = {
+        **walk.states(("Pass", {"Type": "Pass"})),
+        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
+    }
+    lines = {
+        "Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": {"InputType": "JSONL"},
+        "Parameters": {"Bucket": bucket, "Key": "rows/a.jsonl"},
+    }
+    listing = {
+        "Resource": "arn:aws:states:::s3:listObjectsV2",
+        "Parameters": {"Bucket": bucket, "Prefix": "rows/"},
+    }
+    outputs = [
+        walk.run(
+            aws, walk.states(("Each", {"Type": "Map", "ItemReader": reader, "ItemProcessor": processor}))
+        )["output"]
+        for reader in (lines, listing)
+    ]
+    assert outputs[0] == [{"n": 1}, {"n": 2}]
+    assert [(entry["Key"], entry["Size"]) for entry in outputs[1]] == [("rows/a.jsonl", 18)]

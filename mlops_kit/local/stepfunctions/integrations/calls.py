@@ -134,6 +134,7 @@ def _request(context: Context, target: Target, service: str, operation: str, par
             "message": told.get("Message") or error.response.get("message") or "",
             "status": about.get("HTTPStatusCode", 400),
             "request": about.get("RequestId") or str(uuid.uuid4()),
+            "extended": (about.get("HostId") or uuid.uuid4().hex) if service == "s3" else None,
         }
         raise failure(target, known) from None
     except BotoCoreError as error:

@@ -156,13 +156,14 @@ def cause(service: str, sdk: bool, error: dict[str, Any]) -> str:
     Parameters
     ----------
     error : dict
-        code, message, status, request.
+        code, message, status, request, and for S3 extended.
     """
     status, request = error["status"], error["request"]
     if sdk:
         name = java_service(_services()[service])
+        extended = f", Extended Request ID: {error['extended']}" if error.get("extended") else ""
         return (
-            f"{error['message']} (Service: {name}, Status Code: {status}, Request ID: {request}) "
+            f"{error['message']} (Service: {name}, Status Code: {status}, Request ID: {request}{extended}) "
             "(SDK Attempt Count: 1)"
         )
     optimised = OPTIMISED[service]
