@@ -68,10 +68,10 @@ def clean(raw: pd.DataFrame) -> pd.DataFrame:
     frame.insert(0, "timestamp", days + pd.to_timedelta(frame["hr"], unit="h"))
     frame = frame.drop_duplicates("timestamp", keep="last").sort_values("timestamp", ignore_index=True)
     local = frame["timestamp"].dt.tz_localize(ZONE, ambiguous="NaT", nonexistent="NaT")
-    frame = frame[local.notna()].reset_index(drop=True)
-    frame["hum"] = frame["hum"].astype(float)
-    frame.loc[frame["hum"] == 0, "hum"] = float("nan")  # a silent sensor, not dry air
-    return frame
+    known: pd.DataFrame = frame[local.notna()].reset_index(drop=True)
+    known["hum"] = known["hum"].astype(float)
+    known.loc[known["hum"] == 0, "hum"] = float("nan")  # a silent sensor, not dry air
+    return known
 
 
 def features(hours: pd.DataFrame) -> pd.DataFrame:
