@@ -42,7 +42,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "never": ("stepfunctions", "sagemaker"),
     },
 }
-ONLY_IMPORTER = {"ministack": "mlops_kit.local.ministack", "stepfunctions": "mlops_kit.build.steps"}
+ONLY_IMPORTER = {"ministack": "mlops_kit.local.ministack", "stepfunctions": "mlops_kit.build.sdk"}
 JOB_CODE = ("pipelines.jobs", "pipelines.functions", "pipelines.features")
 
 
