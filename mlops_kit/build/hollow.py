@@ -133,7 +133,12 @@ class Island:
         """Let the island's modules import from each other; the process gets its own ones back afterwards."""
         with _lock:
             finder = _Finder(self)
-            before = {name: module for name, module in sys.modules.items() if self._is_private(name, module)}
+            # also what the process imported since, and the island has as hollow
+            before = {
+                name: module
+                for name, module in sys.modules.items()
+                if self._is_private(name, module) or name in self._modules
+            }
             for name in before:
                 del sys.modules[name]
             sys.modules.update(self._modules)

@@ -101,6 +101,21 @@ assert sys.modules["sagemaker"] is own and sys.modules["yaml"] is yaml
     assert python(code).returncode == 0
 
 
+def test_what_was_imported_between_two_builds_is_still_the_same_after_the_second() -> None:
+    done = python("""
+from mlops_kit.settings import Settings
+from pipelines import retraining
+retraining.build(Settings())
+from botocore.exceptions import ClientError
+import sys, pandas
+retraining.build(Settings())
+from botocore import exceptions
+assert exceptions.ClientError is ClientError, "who caught it before does not catch it now"
+assert sys.modules["pandas"] is pandas
+""")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_the_sdk_imported_in_full_writes_the_same_jobs() -> None:
     code = """
