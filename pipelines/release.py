@@ -10,7 +10,7 @@ from mlops_kit.build.steps import Call, State
 from pipelines import expressions as x
 from pipelines.models.spec import ModelSpec
 
-POLLS = 60  # soon at first, every half minute later: half an hour
+POLLS = 70  # every second at first, every half minute later: half an hour
 
 _API = Call(60, (steps.SAGEMAKER,))
 
@@ -158,7 +158,7 @@ def _container(region: str, image: str, source: Artifact) -> dict[str, Any]:
 
 
 def _wait_until_in_service(region: str, endpoint: str) -> State:
-    wait = steps.wait("WaitForEndpoint", "{% $min([30, 1 + 2 * $states.input.polls]) %}")
+    wait = steps.wait("WaitForEndpoint", "{% $min([30, 1 + $floor($power($states.input.polls, 2) / 8)]) %}")
     answer = "$states.result"
     describe = steps.task(
         "DescribeEndpoint",

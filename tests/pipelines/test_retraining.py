@@ -16,7 +16,7 @@ from mlops_kit.build.lint import lint
 from mlops_kit.errors import UsageError
 from mlops_kit.execute import check_input
 from mlops_kit.settings import Settings
-from pipelines import retraining
+from pipelines import release, retraining
 from tests.golden import write
 
 PIPELINE = retraining.build(Settings())
@@ -242,7 +242,7 @@ def test_a_failure_tells_state_error_cause_console_and_the_command(cause: str | 
         ("InService", "new", 1, "EndpointServes"),
         ("InService", "old", 1, "EndpointNotInService"),  # a failed update falls back
         ("Updating", "old", 1, "WaitForEndpoint"),
-        ("Updating", "old", 60, "EndpointNotInService"),
+        ("Updating", "old", release.POLLS, "EndpointNotInService"),
         ("Failed", "new", 1, "EndpointNotInService"),
     ],
 )
