@@ -112,13 +112,15 @@ def test_without_credentials_aws_is_not_asked(nowhere: Settings) -> None:
 
 @pytest.mark.parametrize("value", ["low", None, True, -0.1, float("nan"), float("inf"), [0.3]])
 def test_a_threshold_of_the_wrong_type_is_refused(value: object) -> None:
-    with pytest.raises(kit.UsageError, match="Threshold 'wape' is .* no number of 0 or more"):
+    with pytest.raises(kit.UsageError, match=r"Threshold 'wape' is .* no number of 0 or more"):
         room.cheap(Settings(), wape=value)  # type: ignore[arg-type]
 
 
 def test_a_port_that_is_in_use_is_said_with_its_user(town: Town, tmp_path: Path) -> None:
     port = str(town.aws.port)
-    done = room.cli(town.session.settings, "local", "start", "--port", port, "--state-dir", str(tmp_path / "x"))
+    done = room.cli(
+        town.session.settings, "local", "start", "--port", port, "--state-dir", str(tmp_path / "x")
+    )
     refused(done, 1, f"Port {port} .*the embedded AWS of .* serves it.*--port")
     assert not (tmp_path / "x").exists()
 
@@ -135,7 +137,7 @@ def test_what_is_not_deployed_is_said_with_the_command_that_deploys_it(town: Tow
 WINDOWS = {
     "ends-first": (
         '{"as_of": "2011-11-01", "train_start": "2011-06-01", "train_end": "2011-05-01"}',
-        r"CheckInput.*BadInput.*the window ends \(2011-05-01\) before it starts \(2011-06-01\)",
+        r"BadInput.*CheckInput: .*the window ends \(2011-05-01\) before it starts \(2011-06-01\)",
     ),
     "outside": (
         '{"as_of": "2013-06-01"}',

@@ -1,12 +1,14 @@
 """A day on which everything fails once: each failure is told, and taken up where it happened.
 
-The executions of the day stand on each other, in this order: the data script fails twice and then works; the
-training hangs and a person stops it; taken up, it fails; then the scoring does; then the endpoint does not come
-up; in the end the challenger serves. A mend is an object in S3 that is replaced.
+The executions of the day stand on each other, in this order: the data script fails twice and then works;
+the training hangs and a person stops it; taken up, it fails; then the scoring does; then the endpoint does
+not come up; in the end the challenger serves. A mend is an object in S3 that is replaced.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +45,7 @@ class Day:
     stopped_lock: str
     untrained: kit.Run
     told: str
+    report: str  # written then
     unscored: kit.Run
     unserved: kit.Run
     served: kit.Run
@@ -84,6 +87,7 @@ def _live(town: Town, script: Artifact, training: Artifact, scoring: Artifact) -
     town.put(training, train=BROKEN.format("training"))
     untrained = redrive(stopped, "day", 1)
     [message] = town.messages("CriticalTopic", "day\n")
+    report = kit.report(town.session, town.pipeline, town.session.settings.state_dir / "day.html")
     town.put(training, inference=BROKEN.format("serving"))
     town.put(scoring, __main__=BROKEN.format("scoring"))
     unscored = redrive(untrained, "day-again", 1)
@@ -92,27 +96,28 @@ def _live(town: Town, script: Artifact, training: Artifact, scoring: Artifact) -
     town.put(training)
     served = redrive(unserved, "day-again-3", 0)
     told = f"{message['Subject']}\n{message['Message']}"
-    return Day(stopped, before, lock, untrained, told, unscored, unserved, served, champions, words)
+    page = report.read_text()
+    return Day(stopped, before, lock, untrained, told, page, unscored, unserved, served, champions, words)
 
 
 def _log(town: Town, line: str) -> bool:
     client = town.session.client("logs")
     try:
-        found = client.filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", filterPattern=f'"{line}"')
+        found = client.filter_log_events(
+            logGroupName="/aws/sagemaker/TrainingJobs", filterPattern=f'"{line}"'
+        )
     except client.exceptions.ResourceNotFoundException:
         return False
     return bool(found["events"])
 
 
-def test_a_script_that_fails_twice_and_then_works_shows_two_retries(town: Town, day: Day) -> None:
+def test_a_script_that_fails_twice_and_then_works_shows_two_retries(day: Day) -> None:
     execution = day.untrained.execution
     prepared = room.visit(execution, "PrepareTrainingData")
     assert prepared.status == "SUCCEEDED"
     causes = [attempt.cause or "" for attempt in prepared.attempts]
     assert [attempt.failed for attempt in prepared.attempts] == [True, True, False]
     assert all(f"status 503 at try {number}" in causes[number - 1] for number in (1, 2))
-    row = kit.history(town.session, town.pipeline).set_index("name").loc["day"]
-    assert row["retries"] >= 2
     axes = charts.gantt(execution).figure.axes[0]
     place = [label.get_text() for label in axes.get_yticklabels()].index("PrepareTrainingData")
     notes = {text.get_position()[1]: text.get_text() for text in axes.texts}
@@ -121,11 +126,22 @@ def test_a_script_that_fails_twice_and_then_works_shows_two_retries(town: Town, 
     assert legend and "failed, tried again" in [text.get_text() for text in legend.get_texts()]
 
 
-def test_the_report_shows_the_retries_and_the_failure(town: Town, day: Day, tmp_path: Path) -> None:
-    page = kit.report(town.session, town.pipeline, tmp_path / "report.html").read_text()
-    assert "day-again-3" in page and "SUCCEEDED" in page
+def test_the_report_shows_the_retries_and_the_failure(day: Day) -> None:
+    assert re.search(r"PrepareTrainingData</td><td>[^/]*SUCCEEDED</span></td><td>3</td>", day.report)
+    box = day.report.partition('class="failure"')[2].partition("</div>")[0]
+    assert "<b>TrainModel</b> failed with States.TaskFailed" in box and "the training is broken" in box
+    assert f"mlops-kit redrive {day.untrained.arn}" in box
+
+
+def test_the_history_counts_retries_and_names_the_state_that_failed(town: Town, day: Day) -> None:
     done = town.cli("history", "retraining", "--json")
-    assert '"name":"day"' in done.stdout.replace(" ", "") and '"retries":' in done.stdout
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["day"]["retries"] >= 2 and rows["day"]["failed in"] == "TrainModel"
+    assert (rows["day-again"]["failed in"], rows["day-again-2"]["failed in"]) == (
+        "ScoreModels",
+        "DeployModel",
+    )
+    assert rows["day-again-3"]["failed in"] is None and rows["day-again-3"]["verdict"] == "promote"
 
 
 def test_a_stopped_execution_keeps_its_window_and_is_redriven_in_place(day: Day) -> None:
@@ -149,7 +165,9 @@ def test_one_that_always_fails_ends_in_notify_failure_with_the_true_cause(day: D
     assert failed == "The retraining of demand failed in TrainModel with States.TaskFailed"
     assert "the training is broken" in day.told
     assert f"mlops-kit redrive {day.untrained.arn}" in day.told
-    console = f"console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/{day.untrained.arn}"
+    console = (
+        f"console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/{day.untrained.arn}"
+    )
     assert console in day.told
 
 
@@ -202,7 +220,8 @@ def test_in_the_end_the_challenger_serves_and_the_window_is_done(town: Town, day
 WAITS = """
 import sys, time
 import boto3
-if not boto3.client("s3").list_objects_v2(Bucket=sys.argv[sys.argv.index("--bucket") + 1], Prefix="go").get("KeyCount"):
+bucket = sys.argv[sys.argv.index("--bucket") + 1]
+if not boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix="go").get("KeyCount"):
     time.sleep(3600)
 """
 
@@ -215,7 +234,13 @@ def test_an_execution_that_ran_out_of_time_is_redriven_in_place(town: Town, tmp_
     def task(name: str, after: dict[str, object]) -> dict[str, object]:
         parameters = {"JobName": "${WaitJob}", "Arguments": {"--bucket": "${DataBucket}"}}
         resource = "arn:aws:states:::glue:startJobRun.sync"
-        return {"Type": "Task", "Resource": resource, "Parameters": parameters, "TimeoutSeconds": 600, **after}
+        return {
+            "Type": "Task",
+            "Resource": resource,
+            "Parameters": parameters,
+            "TimeoutSeconds": 600,
+            **after,
+        }
 
     states = {"Begin": {"Type": "Pass", "Next": "Work"}, "Work": task("Work", {"End": True})}
     definition = {"StartAt": "Begin", "TimeoutSeconds": 6, "States": states}

@@ -63,9 +63,14 @@ def test_nothing_that_was_recorded_is_lost_or_repeated(survived: Survived) -> No
     assert [one["JobRunState"] for one in runs] == ["SUCCEEDED"]
     jobs = town.session.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
     assert len(jobs) == len(room.visit(run.execution, "TrainModel").attempts)
-    assert len(kit.champion(town.session, town.pipeline).invoke(
-        kit.champion(town.session, town.pipeline).sample(2)
-    )) == 2
+    assert (
+        len(
+            kit.champion(town.session, town.pipeline).invoke(
+                kit.champion(town.session, town.pipeline).sample(2)
+            )
+        )
+        == 2
+    )
 
 
 def test_destroy_lists_and_asks_and_leaves_the_data_and_what_others_share(survived: Survived) -> None:

@@ -86,7 +86,7 @@ class Town:
     def put(self, artifact: Artifact, **files: str | None) -> None:
         """Replace an artifact's object in S3: by a packing with other contents of some files, or its own."""
         key, cache = artifact.key, self.session.settings.state_dir
-        members = {name: path for name, path in artifact.members()}
+        members = dict(artifact.members())
         for number, (name, text) in enumerate(files.items()):
             path = cache / f"changed-{number}-{time.monotonic_ns()}"
             path.write_text(text or "")
@@ -127,6 +127,7 @@ def cli(settings: Settings, *arguments: str, **environment: str) -> subprocess.C
         capture_output=True,
         text=True,
         timeout=PATIENCE,
+        check=False,
     )
 
 
