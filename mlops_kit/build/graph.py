@@ -6,11 +6,12 @@ Must not read an execution: what happened is handed in, state by state.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from mlops_kit.build.diagram.flow import Flow, flow
+from mlops_kit.build.diagram.overview import overview
 from mlops_kit.build.diagram.svg import drawn
 from mlops_kit.build.diagram.words import mermaid, outline
 from mlops_kit.errors import UsageError
@@ -44,10 +45,19 @@ class Graph:
     name: str
     definition: Mapping[str, Any] = field(repr=False)
     run: Mapping[str, StateRun] | None = field(default=None, repr=False)
+    whole: bool = field(default=True, repr=False)
 
     @cached_property
     def _flow(self) -> Flow:
-        return flow(self.definition)
+        found = flow(self.definition)
+        return found if self.whole else overview(found, self.run)
+
+    def overview(self) -> Graph:
+        """Only what tells the story: the way to success, or in an execution the way that it went.
+
+        Map and Parallel are one state each; failure paths and the ways to take a run up are left out.
+        """
+        return replace(self, whole=False)
 
     def svg(self) -> str:
         """The picture as one self-contained SVG document."""

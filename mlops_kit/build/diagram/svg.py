@@ -18,7 +18,8 @@ from mlops_kit.build.diagram.legend import legend
 from mlops_kit.build.diagram.marks import arrow, element, text
 from mlops_kit.build.diagram.scene import HEADER, PAD, TOP, Scene, scene, shown_label
 
-MARGIN = 24.0
+MARGIN = 40.0  # room for the mark of a retry beside the outermost state
+PAGE = 1080.0  # widest that it shows itself: a notebook's page; it is sharp at any size
 
 
 def drawn(flow: Flow, run: Mapping[str, Any] | None, name: str) -> str:
@@ -50,12 +51,11 @@ def drawn(flow: Flow, run: Mapping[str, Any] | None, name: str) -> str:
         *_machine(whole, left, MARGIN, run),
         f'<g transform="translate({MARGIN:.1f} {height - MARGIN - legend_height:.1f})">{words}</g>',
     ]
+    part = min(1.0, PAGE / width)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width * part:.0f}" height="{height * part:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:100%;height:auto" '
-        f'role="img" font-family="{style.FONT}">'
-        + "\n".join(body)
-        + "</svg>\n"
+        f'role="img" font-family="{style.FONT}">' + "\n".join(body) + "</svg>\n"
     )
 
 
