@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlops_kit.artifacts import Artifact, DataFile
-    from mlops_kit.errors import DeployError, ExecutionFailed, KitError, NotReachable, UsageError
+    from mlops_kit.errors import DeployError, KitError, NotReachable, UsageError
     from mlops_kit.pipeline import Function, GlueJob, Pipeline, Schedule
     from mlops_kit.public import (
         apply,
@@ -32,7 +32,6 @@ __all__ = [
     "Artifact",
     "DataFile",
     "DeployError",
-    "ExecutionFailed",
     "Function",
     "GlueJob",
     "KitError",
@@ -68,7 +67,7 @@ __all__ = [
 # A public name must not be a module's name too: importing the module would put it over the name.
 _MODULES = {
     "mlops_kit.artifacts": "Artifact DataFile",
-    "mlops_kit.errors": "DeployError ExecutionFailed KitError NotReachable UsageError",
+    "mlops_kit.errors": "DeployError KitError NotReachable UsageError",
     "mlops_kit.pipeline": "Function GlueJob Pipeline Schedule",
     "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan "
     "removal session template",

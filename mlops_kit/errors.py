@@ -49,7 +49,3 @@ class NotReachable(KitError):
 
 class DeployError(KitError):
     """A stack could not be created, changed or removed; CloudFormation has rolled back."""
-
-
-class ExecutionFailed(KitError):
-    """An execution ended in FAILED, TIMED_OUT or ABORTED."""
