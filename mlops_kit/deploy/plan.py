@@ -49,7 +49,7 @@ class Shown:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return self._html()
+        return f'<div class="mathjax_ignore">{self._html()}</div>'  # ${...} is no formula
 
 
 @dataclass(frozen=True, repr=False)
@@ -157,30 +157,38 @@ def _html_table(rows: Sequence[Row]) -> str:
         return ""
     wide = any(row.changes for row in rows)
     head = ("", "resource", "type", *(("property", "before", "after") if wide else ()))
-    return html_table(head, [cells[: len(head)] for cells in _html_rows(rows)])
+    table = html_table(head, [cells[: len(head)] for cells in _html_rows(rows)])
+    return table + "".join(_html_diffs(rows))
 
 
 def _html_rows(rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
     for row in rows:
-        action = f'<b style="color:{_HTML_COLOUR[row.action]}">{_SIGN[row.action]} {row.action}</b>'
+        style = f"color:{_HTML_COLOUR[row.action]};white-space:nowrap"
+        action = f'<b style="{style}">{_SIGN[row.action]} {row.action}</b>'
         note = f"<br><i>{escape(row.note)}</i>" if row.note else ""
-        head = (action, escape(row.logical_id) + note, escape(row.type))
+        head = (action, escape(row.logical_id) + note, escape(row.type.removeprefix("AWS::")))
         for number, change in enumerate(row.changes or (PropertyChange(""),)):
             left = head if number == 0 else ("", "", "")
-            path, before, after = map(escape, _cells(change) if change.path else ("", "", ""))
-            yield (*left, path, before, _html_diff(change.diff) if change.diff else after)
+            yield (*left, *map(escape, _cells(change) if change.path else ("", "", "")))
+
+
+def _html_diffs(rows: Sequence[Row]) -> Iterator[str]:
+    """Below the table, as wide as the page."""
+    for row in rows:
+        for change in row.changes:
+            if change.diff:
+                name = escape(f"{row.logical_id}.{change.path}")
+                yield f"<details open><summary><b>{name}</b></summary>{_html_diff(change.diff)}</details>"
 
 
 def _html_diff(diff: str) -> str:
-    colours = {"+": "#009E73", "-": "#D55E00", "@": "#0072B2"}
+    colours = {"+": "#00785a", "-": "#b34700", "@": "#0072B2"}
     lines = (
         f'<span style="color:{colours.get(line[:1], "inherit")}">{escape(line)}</span>'
         for line in diff.splitlines()
     )
     style = "max-height:30em;overflow:auto;text-align:left;margin:0"
-    return (
-        f'<details open><summary>diff</summary><pre style="{style}">' + "\n".join(lines) + "</pre></details>"
-    )
+    return f'<pre style="{style}">' + "\n".join(lines) + "</pre>"
 
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

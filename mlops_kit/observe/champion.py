@@ -199,7 +199,8 @@ class Champion:
     def _repr_html_(self) -> str:
         first, rest = self._rows()
         folded = f"<details><summary>all of its lineage</summary>{_table(rest)}</details>" if rest else ""
-        return f"<p><b>{escape(self._title)}</b></p>{_table(first)}{folded}"
+        head = f"<p><b>{escape(self._title)}</b></p>"
+        return f'<div class="mathjax_ignore">{head}{_table(first)}{folded}</div>'
 
 
 def find(sagemaker: Any, s3: Any, runtime: Any, group: str, endpoint: str) -> Champion:

@@ -92,7 +92,8 @@ class Findings(Sequence[Finding]):
             f'<th style="{_STYLE}">{name}</th>' for name in ("", "State", "Field", "Problem", "Fix")
         )
         return (
-            f"<table><caption>{self.summary()}</caption><thead><tr>{head}</tr></thead>"
+            f'<table class="mathjax_ignore"><caption>'
+            f"{self.summary()}</caption><thead><tr>{head}</tr></thead>"
             f"<tbody>{''.join(map(_row, self._found))}</tbody></table>"
         )
 
