@@ -86,7 +86,8 @@ class Verdict(Shown):
 
         return comparison(self.metrics)
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def rows(self) -> list[tuple[str, ...]]:
+        """Metric, and its value for each role, as texts."""
         names = dict.fromkeys(name for values in self.metrics.values() for name in values or ())
         roles = [values or {} for values in self.metrics.values()]
         return [(name, *(_figure(role.get(name)) for role in roles)) for name in names]
@@ -96,12 +97,12 @@ class Verdict(Shown):
 
         head = ("metric", *self.metrics)
         return Group(
-            text_table(head, self._rows(), f"Verdict: {self.verdict}"), *(f"- {r}" for r in self.reasons)
+            text_table(head, self.rows(), f"Verdict: {self.verdict}"), *(f"- {r}" for r in self.reasons)
         )
 
     def _html(self) -> str:
         reasons = "".join(f"<li>{escape(reason)}</li>" for reason in self.reasons)
-        table = html_table(("metric", *self.metrics), self._rows())
+        table = html_table(("metric", *self.metrics), self.rows())
         svg = self.chart().svg()
         picture = svg[svg.index("<svg") :]
         return f"<p><b>Verdict: {escape(self.verdict)}</b></p><ul>{reasons}</ul>{table}{picture}"

@@ -24,6 +24,10 @@ _START = 60.0  # seconds until a server must have said that it is ready
 _STOP = 60.0  # and until one that was asked to stop must have let go of its folder
 
 
+class PortInUse(KitError):
+    """Another program listens on the port."""
+
+
 @dataclass(frozen=True)
 class Status:
     """What serves a state folder.
@@ -75,8 +79,10 @@ def start(state_dir: Path, port: int = 4566, at: str | None = None, region: str 
 
     Raises
     ------
+    PortInUse
+        The port is taken; says by whom.
     KitError
-        The port is taken, the folder cannot be used, or the server failed; says by whom or why.
+        The folder cannot be used, or the server failed; says why.
     """
     folder = StateFolder(state_dir.resolve())
     if folder.owner() is not None:
@@ -193,7 +199,7 @@ def _check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise KitError(
+            raise PortInUse(
                 f"Port {port} of 127.0.0.1 cannot be used: {_who_answers(port)}.",
                 cause=error.strerror,
                 suggestion="stop that program, or choose another port with --port.",
