@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -68,8 +69,9 @@ def run(
     KitError
         A cell failed; names the cell, the error, and the copy that shows it.
     """
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
+    with _lean():
+        import papermill
+        from papermill.exceptions import PapermillExecutionError
 
     given = typed(path, values)
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -151,7 +153,8 @@ def _as_literal(text: str) -> Any:
 
 
 def _read(path: Path) -> Any:
-    import nbformat
+    with _lean():
+        import nbformat
 
     try:
         return nbformat.read(path, as_version=4)
@@ -166,6 +169,23 @@ def _read(path: Path) -> Any:
         AttributeError,
     ) as error:
         raise UsageError(f"{path} is no notebook.", cause=str(error).splitlines()[0]) from None
+
+
+@contextmanager
+def _lean() -> Iterator[None]:
+    """Import jsonschema, which nbformat needs, without the grammar of IRIs that it would build at import.
+
+    No notebook has an IRI that is checked, and the grammar is most of papermill's import: a second.
+    """
+    grammar = "rfc3987_syntax"
+    absent = grammar not in sys.modules
+    if absent:
+        sys.modules[grammar] = None  # type: ignore[assignment]  # "not there", to an import statement
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules[grammar]
 
 
 def _literals(path: Path, source: str) -> Iterator[tuple[str, Any]]:
