@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlops_kit.observe.champion import Champion
     from mlops_kit.observe.charts import Chart
     from mlops_kit.observe.history import History
+    from mlops_kit.outage import Redrives
     from mlops_kit.runs import Run
 
 
@@ -73,7 +74,7 @@ def run(
 
 
 def redrive(session: Session, execution: Run | str, wait: bool = True) -> Run:
-    """Take up an execution that failed where it failed; says what is repeated and what is kept.
+    """Take up an execution that failed where it failed; says first what is repeated and what is kept.
 
     Parameters
     ----------
@@ -92,10 +93,34 @@ def redrive(session: Session, execution: Run | str, wait: bool = True) -> Run:
     from mlops_kit import recovery
 
     found = find(session, execution)
-    decision, arn = recovery.redrive(session, found.execution)
     found.forget()
+    decision = recovery.prepare(session, found.execution)
     print(decision, flush=True)
+    arn = recovery.carry_out(session, found.execution, decision)
+    found.forget()
     return _watched(session, arn, wait)
+
+
+def redrives(session: Session, since: str = "24h", pipeline: Pipeline | str | None = None) -> Redrives:
+    """The executions that did not succeed and that nothing has made good; ``.redrive()`` repeats them.
+
+    Parameters
+    ----------
+    session : Session
+        Where.
+    since : str
+        ``90m``, ``24h``, ``7d``, or a UTC time such as ``2011-07-01T03:00``.
+    pipeline : Pipeline or str, optional
+        Default all pipelines of the project.
+
+    Raises
+    ------
+    UsageError
+        ``since`` is no time, or there is no such pipeline.
+    """
+    from mlops_kit import outage as room
+
+    return room.find(session, since, _name(pipeline))
 
 
 def stop(session: Session, execution: Run | str) -> Run:
@@ -200,7 +225,7 @@ def report(session: Session, pipeline: Pipeline | str | None = None, path: str |
 
     name = _name(pipeline)
     newest = latest(session, name) if name else None
-    drawn = newest.graph().svg() if newest else ""
+    drawn = newest.graph().overview().svg() if newest else ""
     collected = room.collect(_history(session, name), name, session.where, drawn)
     if collected is None:
         raise KitError(

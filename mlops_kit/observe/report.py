@@ -15,6 +15,7 @@ from mlops_kit.observe.execution import Execution
 from mlops_kit.observe.history import History, find_judgement
 
 _GOOD = ("SUCCEEDED",)
+_MOMENT = 0.1  # seconds
 _SYMBOL = {"SUCCEEDED": "✓", "FAILED": "✗", "TIMED_OUT": "✗", "CAUGHT": "!", "ABORTED": "■", "RUNNING": "…"}
 
 
@@ -35,7 +36,7 @@ class Report:
     metric_chart : str
         SVG of the first metric over the runs; may be empty.
     graph : str
-        SVG of the workflow with the newest run on it; may be empty.
+        SVG of the way that the newest run went; may be empty.
     """
 
     title: str
@@ -58,7 +59,7 @@ def collect(history: History, pipeline: str | None, target: str, graph: str = ""
     target : str
         In words, for the head of the page.
     graph : str
-        SVG of the workflow with the newest run on it.
+        SVG of the way that the newest run went.
     """
     runs = history.executions(pipeline)
     if not runs:
@@ -66,10 +67,16 @@ def collect(history: History, pipeline: str | None, target: str, graph: str = ""
     frame = history.frame(pipeline)
     metrics = [name.removeprefix("challenger ") for name in map(str, frame) if name.startswith("challenger ")]
     chart = charts.metric_over_runs(frame, metrics[0]).svg() if metrics else ""
-    shown = frame.drop(columns="arn").head(200)
-    shown["started"] = shown["started"].map(lambda when: f"{when:%Y-%m-%d %H:%M:%S}")
-    shown["seconds"] = shown["seconds"].map(charts.duration)
-    table = shown.to_html(index=False, border=0, na_rep="", float_format=lambda value: f"{value:.3g}")
+    shown = frame.head(200)
+    shown = shown.assign(
+        started=[f"{when:%Y-%m-%d %H:%M:%S}" for when in shown["started"]],
+        seconds=[charts.duration(value) for value in shown["seconds"]],
+    ).rename(columns={"seconds": "time", "as_of": "as of"})
+    left_out = {"arn", *(["pipeline"] if pipeline else [])}
+    left_out |= {f"{role} {metric}" for role in ("challenger", "champion") for metric in metrics[1:]}
+    kept = [name for name in shown if name not in left_out]
+    filled = shown[kept].astype(object).where(shown[kept].notna(), "")
+    table = filled.to_html(index=False, border=0, float_format=lambda value: f"{value:.3g}")
     return Report(pipeline or "all pipelines", target, runs, table, chart, graph)
 
 
@@ -87,15 +94,15 @@ def render(report: Report) -> str:
     pipeline, newest = report.runs[0]
     parts = [
         f"<h1>{escape(report.title)}</h1>",
-        f'<p class="soft">{escape(report.target)}, {len(report.runs)} runs, '
+        f'<p class="soft">{escape(report.target)}, {_counted(len(report.runs), "run")}, '
         f"newest {newest.started:%Y-%m-%d %H:%M:%S} UTC</p>",
         _cards(newest),
         _failure(newest),
         _judgement(newest),
         _section("The newest run, state by state", _figure(charts.gantt(newest).svg()) + _states(newest)),
-        _section("The workflow", _figure(report.graph, "graph")) if report.graph else "",
+        _section("The way it went", _figure(report.graph, "graph")) if report.graph else "",
         _section("All runs", _figure(charts.runs(report.runs).svg()) + _figure(report.metric_chart)),
-        f'<div class="scroll">{report.table}</div>',
+        f'<div class="scroll runs">{report.table}</div>',
         _cost(newest),
         f'<p class="soft">{escape(pipeline)}: {escape(newest.arn)}<br>'
         f"Written {datetime.now().astimezone():%Y-%m-%d %H:%M} by mlops-kit.</p>",
@@ -149,11 +156,18 @@ def _judgement(execution: Execution) -> str:
 
 
 def _states(execution: Execution) -> str:
-    rows = [
-        (name, _status(state.status), str(state.attempts or ""), charts.duration(state.seconds))
-        for name, state in execution.states.items()
-    ]
-    return _table(("state", "status", "tries", "time"), rows)
+    """States that took time, were tried again or failed; the others are folded."""
+    repeated = {visit.state for visit in execution.visits if len(visit.attempts) > 1}
+    shown: list[tuple[str, ...]] = []
+    brief: list[tuple[str, ...]] = []
+    for name, state in execution.states.items():
+        row = (name, _status(state.status), str(state.attempts or ""), charts.duration(state.seconds))
+        plain = state.status in _GOOD and (state.seconds or 0.0) < _MOMENT and name not in repeated
+        (brief if plain else shown).append(row)
+    head = ("state", "status", "tries", "time")
+    words = f"{_counted(len(brief), 'more state')}, each under {_MOMENT:g} s"
+    folded = f"<details><summary>{words}</summary>{_table(head, brief)}</details>" if brief else ""
+    return _table(head, shown) + folded
 
 
 def _cost(execution: Execution) -> str:
@@ -163,7 +177,7 @@ def _cost(execution: Execution) -> str:
             line.service,
             escape(line.what),
             f"{line.quantity:.4g} {line.unit}",
-            f"${line.price:g}",
+            f"${line.price:.8f}".rstrip("0"),
             f"${line.dollars:.6f}",
         )
         for line in sorted(total.lines, key=lambda line: -line.dollars)
@@ -173,13 +187,18 @@ def _cost(execution: Execution) -> str:
     )
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _section(title: str, body: str) -> str:
     return f"<h2>{escape(title)}</h2>\n{body}"
 
 
 def _figure(svg: str, kind: str = "") -> str:
     """An SVG document as a figure: without its XML head, which HTML does not take."""
-    return f'<figure class="{kind}">{svg[svg.index("<svg") :]}</figure>' if "<svg" in svg else ""
+    named = f' class="{kind}"' if kind else ""
+    return f"<figure{named}>{svg[svg.index('<svg') :]}</figure>" if "<svg" in svg else ""
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -197,4 +216,4 @@ def _status(status: str) -> str:
         if status in ("FAILED", "TIMED_OUT", "ABORTED", "CAUGHT")
         else "soft"
     )
-    return f'<span class="{kind}">{_SYMBOL.get(status, "")} {escape(status)}</span>'
+    return f'<span class="{kind}">{_SYMBOL.get(status, "")}&nbsp;{escape(status)}</span>'
