@@ -16,7 +16,7 @@ from mlops_kit.local.stepfunctions.integrations.target import Reply, Target
 from mlops_kit.local.stepfunctions.outcome import Outcome
 from mlops_kit.local.stepfunctions.tokens import Pending, new_token
 
-_FIRST_POLL, _LONGEST_POLL = 0.25, 1.0  # seconds between looks at a job
+_FIRST_POLL, _LONGEST_POLL = 0.25, 0.5  # seconds between looks at a job
 _LOOKS = 5  # failed looks in a row before the task fails with the service's error
 
 
