@@ -52,16 +52,30 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "_delivery_destinations",
         "_deliveries",
     ),
-    "services.cloudformation": ("_stacks", "_exports"),
+    "services.cloudformation": ("_stacks", "_exports", "_change_sets"),
     "services.cloudformation.handlers": ("_capabilities_enforced", "_ACTION_HANDLERS"),
-    "services.cloudformation.changesets": ("_resolve_props_for_diff", "_diff_resources", "_find_change_set"),
+    "services.cloudformation.changesets": (
+        "_resolve_props_for_diff",
+        "_diff_resources",
+        "_find_change_set",
+        "_track_change_set_execution",
+    ),
     "services.cloudformation.engine": (
         "_evaluate_conditions",
         "_resolve_refs",
         "_intrinsic_references",
         "_NO_VALUE",
     ),
-    "services.cloudformation.stacks": ("_runs_on_worker_thread", "_resolve_stack_outputs", "_add_event"),
+    "services.cloudformation.stacks": (
+        "_runs_on_worker_thread",
+        "_resolve_stack_outputs",
+        "_add_event",
+        "_create_stack_task_in_region",
+        "_delete_stack_async",
+        "_deploy_stack_async",
+        "_provision_keeping_seed",
+        "_update_keeping_seed",
+    ),
     "services.cloudformation.provisioners": (
         "_RESOURCE_HANDLERS",
         "_REPLACING_PROPERTIES",
@@ -91,7 +105,30 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "error_response_json",
         "invoke_async_with_retry",
     ),
-    "services.s3": ("_buckets", "_resolve_sse_write_headers"),
+    "services.s3": ("_buckets", "_put_object", "_resolve_sse_write_headers"),
+    "services.athena": (
+        "_STORED_AS",
+        "_CreateTable",
+        "_Cursor",
+        "_create_table_input",
+        "_data_format",
+        "_duckdb_type",
+        "_empty_relation",
+        "_execute_query",
+        "_executions",
+        "_hidden",
+        "_materialize_table_files",
+        "_run_ddl",
+        "_sql_tokens",
+        "_start_query_execution",
+        "_stop_query_execution",
+        "_table_relation",
+        "_workgroups",
+        "error_response_json",
+        "load_persisted_state",
+    ),
+    "services.ecs": ("_mark_task_stopped", "_run_task", "_sanitize", "_tasks", "json_response"),
+    "services.glue": ("_batch_create_partition", "_create_table", "_databases", "_partitions", "_tables"),
     "services.sns": ("_deliver_to_lambda",),
 }
 
@@ -151,6 +188,7 @@ class Ministack:
         self._app = module("app")
         self._logs = LogState(module)
         self._saved = self._read_saved()
+        self._interrupted = _interrupted(self._saved.get("cloudformation"))
         self._app._load_persisted_state = self._load
         self._app.save_all = lambda _: None  # we save, atomically and on disk
         # It would read every model of botocore to know whether a service is AWS's: seconds, and memory.
@@ -182,14 +220,18 @@ class Ministack:
         return {service, *_EFFECTS.get(service, ())}
 
     def snapshot(self, names: Iterable[str]) -> dict[str, bytes]:
-        """The state of services as the bytes of their files; call on the loop."""
+        """The state of services as the bytes of their files, in the order of writing; call on the loop.
+
+        A stack comes after what it is made of, so that no file names a resource that the disk does not have.
+        """
         wanted = {self._module_name(name) for name in names}
         files = {}
         with sharing(f"ministack.services.{name}" for name in SHARING):
             for key, get_state in self._states().items():
                 if self._app._state_map[key] in wanted or key in wanted:
                     files[key] = self._logs.encode() if key == "cloudwatch_logs" else _encode(key, get_state)
-        return {key: data for key, data in files.items() if data}
+        last = sorted(files, key="cloudformation".__eq__)
+        return {key: files[key] for key in last if files[key]}
 
     async def call(self, service: str, target: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Call a JSON service in process, on the loop.
@@ -206,6 +248,14 @@ class Ministack:
         if status >= 300:
             raise RuntimeError(f"{service} refused {target}: {answer}")
         return answer
+
+    def take_up(self) -> None:
+        """Go on with the stack operations that a former process left; call on the loop."""
+        if self._interrupted:
+            module("services.cloudformation")  # which restores the stacks
+            from mlops_kit.local.corrections import interrupted
+
+            interrupted.take_up()
 
     def put_service_event(self, entry: Mapping[str, Any]) -> None:
         """Put an event of AWS's own (source ``aws.*``) on the default bus; call on the loop."""
@@ -250,6 +300,13 @@ class Ministack:
             self._logs.restore(state)
         else:
             module(f"services.{self._app._state_map[key]}").load_persisted_state(state)
+
+
+def _interrupted(stacks: Mapping[str, Any] | None) -> bool:
+    """Whether a saved stack was being made, changed or removed."""
+    from mlops_kit.local.corrections.interrupted import UNDER_WAY
+
+    return stacks is not None and any(UNDER_WAY in stack for stack in stacks["stacks"]._data.values())
 
 
 def _encode(key: str, get_state: Callable[[], Any]) -> bytes:

@@ -16,18 +16,20 @@ def install(client: Callable[[str, str], Any], changed: Callable[[str], None]) -
     changed : callable
         ``changed(service)``, to be called when a service has changed outside of any request.
     """
-    from mlops_kit.local.corrections import background, encryption
+    from mlops_kit.local.corrections import athena, background, ecs, encryption
     from mlops_kit.local.ministack import after_import
 
     for name in background.PLACES:
         after_import(name, lambda name=name: background.install(name, changed))  # type: ignore[misc]
     after_import("services.s3", encryption.install)
+    after_import("services.athena", lambda: athena.install(changed))
+    after_import("services.ecs", ecs.install)
     after_import("services.cloudformation", lambda: _correct_stacks(client, changed))
 
 
 def _correct_stacks(client: Callable[[str, str], Any], changed: Callable[[str], None]) -> None:
     from mlops_kit.local import cloudformation
-    from mlops_kit.local.corrections import changesets, resources, stacks
+    from mlops_kit.local.corrections import changesets, interrupted, resources, stacks
     from mlops_kit.local.ministack import module, physical_name
 
     responses = module("core.responses")
@@ -37,3 +39,4 @@ def _correct_stacks(client: Callable[[str, str], Any], changed: Callable[[str], 
     resources.install(table, calls)
     stacks.install(lambda: changed("cloudformation"))
     changesets.install()
+    interrupted.install()

@@ -1,0 +1,171 @@
+"""Athena queries as AWS runs them, in the place of ministack's runner: results where it says they are, CTAS,
+INSERT, UNLOAD, a reason for every failure, and no SQL that reaches the host. ministack keeps the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mlops_kit.local.corrections.athena_statements import Look, parse
+from mlops_kit.local.corrections.athena_tables import Tables
+from mlops_kit.local.corrections.athena_values import QueryFailed, Rows, csv_text
+from mlops_kit.local.corrections.athena_writes import Writes, run_select
+from mlops_kit.local.ministack import module
+
+logger = logging.getLogger(__name__)
+
+_LOST = "The embedded AWS was stopped while the query ran"
+
+
+def install(changed: Callable[[str], None]) -> None:
+    """Put ours in the place of ministack's; `changed(service)` hears of what a query changes."""
+    Athena(module("services.athena"), changed).install()
+
+
+class Athena:
+    """Runs queries for ministack's Athena.
+
+    Parameters
+    ----------
+    loaded : module
+        ministack's Athena.
+    changed : callable
+        Told which service a query has changed.
+    """
+
+    def __init__(self, loaded: Any, changed: Callable[[str], None]) -> None:
+        self._loaded = loaded
+        self._changed = changed
+        self._tables = Tables(loaded)
+        self._start, self._stop = loaded._start_query_execution, loaded._stop_query_execution
+        self._restore, self._hidden = loaded.load_persisted_state, loaded._hidden
+        self._connections: dict[str, Any] = {}
+
+    def install(self) -> None:
+        """Replace ministack's functions."""
+        self._loaded._start_query_execution = self._started
+        self._loaded._stop_query_execution = self._stopped
+        self._loaded._execute_query = self._execute
+        self._loaded.load_persisted_state = self._restored
+        # A key with an empty part would name a file of the host when it is copied.
+        self._loaded._hidden = lambda key: key.startswith("/") or self._hidden(key)
+
+    def _restored(self, state: Any) -> None:
+        self._restore(state)
+        for execution in self._loaded._executions._data.values():
+            if execution["Status"]["State"] in ("QUEUED", "RUNNING"):
+                _end(execution, "FAILED", _LOST)
+
+    def _started(self, data: dict[str, Any]) -> Any:
+        """Submit: the workgroup must exist, its place may rule, the result is named after the statement."""
+        group = self._loaded._workgroups.get(data.get("WorkGroup", "primary"))
+        if group is None:
+            words = f"WorkGroup {data.get('WorkGroup')} is not found."
+            return self._loaded.error_response_json("InvalidRequestException", words, 400)
+        own = dict(data.get("ResultConfiguration") or {})
+        rule = group.get("Configuration") or {}
+        default = (rule.get("ResultConfiguration") or {}).get("OutputLocation")
+        wanted = own.get("OutputLocation")
+        location = (default if rule.get("EnforceWorkGroupConfiguration") and default else wanted) or default
+        if location:
+            own["OutputLocation"] = location if location.endswith("/") else f"{location}/"
+        answer = self._start({**data, "ResultConfiguration": own})
+        if answer[0] == 200:
+            execution = self._loaded._executions[json.loads(answer[2])["QueryExecutionId"]]
+            ending = ".csv" if execution["StatementType"] == "DML" else ".txt"
+            execution["ResultConfiguration"]["OutputLocation"] = (
+                f"{own['OutputLocation']}{execution['QueryExecutionId']}{ending}"
+            )
+        return answer
+
+    def _stopped(self, data: dict[str, Any]) -> Any:
+        answer = self._stop(data)
+        connection = self._connections.get(data.get("QueryExecutionId", ""))
+        if connection is not None:
+            connection.interrupt()
+        return answer
+
+    async def _execute(self, query_id: str, query: str, database: str, ddl: Any, catalog: Any = None) -> None:
+        execution = self._loaded._executions.get(query_id)
+        if execution is None or execution["Status"]["State"] != "QUEUED":
+            return
+        execution["Status"]["State"] = "RUNNING"
+        began, folders = time.monotonic(), [tempfile.mkdtemp(prefix="athena-")]
+        try:
+            rows = await self._run(execution, query, ddl, folders)
+            if execution["Status"]["State"] == "RUNNING":
+                self._save(execution, rows)
+                _end(execution, "SUCCEEDED")
+        except (QueryFailed, ValueError) as failure:
+            _end(execution, "FAILED", str(failure))
+        except Exception as error:
+            logger.exception("Athena query %s", query_id)
+            _end(execution, "FAILED", f"GENERIC_INTERNAL_ERROR: {type(error).__name__}")
+        finally:
+            self._connections.pop(query_id, None)
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+            spent = int((time.monotonic() - began) * 1000)
+            execution["Statistics"].update(
+                EngineExecutionTimeInMillis=spent, TotalExecutionTimeInMillis=spent
+            )
+            for service in ("athena", "glue", "s3"):
+                self._changed(service)
+
+    async def _run(self, execution: dict[str, Any], query: str, ddl: Any, folders: list[str]) -> Rows:
+        database = execution["QueryExecutionContext"]["Database"]
+        if ddl is not None:
+            self._loaded._run_ddl(ddl, database)
+            return Rows()
+        asked = parse(query, self._loaded._Cursor)
+        if isinstance(asked, Look):
+            return self._tables.look(asked, database)
+        catalogue = self._tables.catalogue(query, database, folders)
+
+        def started(connection: Any) -> None:
+            self._connections[execution["QueryExecutionId"]] = connection
+
+        if asked is None:
+            return await asyncio.to_thread(run_select, catalogue, query, started)
+        output = execution["ResultConfiguration"]["OutputLocation"]
+        writes = Writes(self._loaded, self._tables, catalogue, started)
+        return await writes.run(asked, output, execution["QueryExecutionId"])
+
+    def _save(self, execution: dict[str, Any], rows: Rows) -> None:
+        """The result object, its metadata, and what GetQueryResults shows."""
+        configuration = execution["ResultConfiguration"]
+        execution["_results"] = {"columns": list(rows.columns), "rows": [list(row) for row in rows.rows]}
+        execution["_column_types"] = list(rows.types)
+        execution["Statistics"]["DataScannedInBytes"] = sum(len(str(row)) for row in rows.rows)
+        target = configuration["OutputLocation"]
+        if rows.written:
+            configuration["OutputLocation"] = target = target.rpartition(".")[0]
+            manifest = f"{target}-manifest.csv"
+            execution["Statistics"]["DataManifestLocation"] = manifest
+            self._tables.put(manifest, "".join(f"{uri}\n" for uri in rows.written).encode(), "text/csv")
+        elif execution["StatementType"] == "DML":
+            self._tables.put(target, csv_text([rows.columns, *rows.rows]).encode(), "text/csv")
+        else:
+            lines = "".join("\t".join(value or "" for value in row) + "\n" for row in rows.rows)
+            self._tables.put(target, lines.encode(), "text/plain")
+        metadata = {
+            "columns": [{"name": n, "type": t} for n, t in zip(rows.columns, rows.types, strict=True)]
+        }
+        self._tables.put(f"{target}.metadata", json.dumps(metadata).encode())
+
+
+def _end(execution: dict[str, Any], state: str, why: str = "") -> None:
+    """Say how a query ended, unless it was stopped before."""
+    status = execution["Status"]
+    if status["State"] == "CANCELLED":
+        return
+    status.update(State=state, StateChangeReason=why[:2000], CompletionDateTime=int(time.time()))
+    if state == "FAILED":
+        status["AthenaError"] = {"ErrorCategory": 2, "Retryable": False, "ErrorMessage": why[:2000]}

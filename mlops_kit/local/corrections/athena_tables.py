@@ -1,0 +1,170 @@
+"""The Glue catalogue and S3 as Athena's statements read and change them, inside ministack's stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from mlops_kit.local.corrections.athena_engine import Catalogue
+from mlops_kit.local.corrections.athena_statements import Look
+from mlops_kit.local.corrections.athena_values import QueryFailed, Rows
+from mlops_kit.local.ministack import module
+
+_UNREADABLE = ("avro", "orc", "iceberg")
+
+
+class Tables:
+    """Tables of the caller's account and region; call on the loop, in the request's scope.
+
+    Parameters
+    ----------
+    athena : module
+        ministack's Athena, whose table readers are used.
+    """
+
+    def __init__(self, athena: Any) -> None:
+        self._athena = athena
+
+    @property
+    def _glue(self) -> Any:
+        return module("services.glue")
+
+    def get(self, database: str, table: str) -> dict[str, Any]:
+        """A table.
+
+        Raises
+        ------
+        QueryFailed
+            It does not exist.
+        """
+        found = self._glue._tables.get(f"{database}/{table.lower()}") or self._glue._tables.get(
+            f"{database}/{table}"
+        )
+        if found is None:
+            raise QueryFailed(f"TABLE_NOT_FOUND: Table 'awsdatacatalog.{database}.{table}' does not exist")
+        return dict(found)
+
+    def exists(self, database: str, table: str) -> bool:
+        """Whether a table exists."""
+        return f"{database}/{table}" in self._glue._tables
+
+    def catalogue(self, query: str, database: str, folders: list[str]) -> Catalogue:
+        """The tables that a query names, their objects copied into folders that are added to the list."""
+        names = {
+            text.lower() for kind, text, _, _ in self._athena._sql_tokens(query) if kind in ("name", "qname")
+        }
+        relations = {}
+        for key, table in self._glue._tables.items():
+            holder, _, name = str(key).partition("/")
+            if name.lower() in names and (holder == database or holder.lower() in names):
+                relations[holder, name] = self._relation(table, folders)
+        return Catalogue(database, tuple(self._glue._databases), relations, tuple(folders))
+
+    def _relation(self, table: Mapping[str, Any], folders: list[str]) -> str:
+        kind = self._athena._data_format(table)
+        if (
+            kind in _UNREADABLE
+            or str((table.get("Parameters") or {}).get("table_type", "")).lower() == "iceberg"
+        ):
+            raise QueryFailed(
+                f"NOT_SUPPORTED: The embedded AWS does not read {kind} tables ({table['Name']})"
+            )
+        location = (table.get("StorageDescriptor") or {}).get("Location") or ""
+        files = self._athena._materialize_table_files(location, folders)
+        made: str = (
+            self._athena._table_relation(table, files) if files else self._athena._empty_relation(table)
+        )
+        return made
+
+    def create(self, database: str, definition: Any) -> None:
+        """Make a table from ministack's form of its DDL."""
+        if database not in self._glue._databases:
+            raise QueryFailed(f"SCHEMA_NOT_FOUND: Schema '{database}' does not exist")
+        given = self._athena._create_table_input(definition)
+        self._glue._create_table({"DatabaseName": database, "TableInput": given})
+
+    def empty(self, location: str) -> bool:
+        """Whether no object lies under a location."""
+        bucket, prefix = place(location)
+        held = module("services.s3")._buckets.get(bucket)
+        return held is None or not any(key.startswith(prefix) for key in held["objects"])
+
+    def put(self, uri: str, body: bytes, kind: str = "application/octet-stream") -> None:
+        """Write an object.
+
+        Raises
+        ------
+        QueryFailed
+            S3 refused.
+        """
+        parsed = urlparse(uri)
+        headers = {"content-type": kind, "content-length": str(len(body))}
+        answer = module("services.s3")._put_object(parsed.netloc, parsed.path.lstrip("/"), body, headers)
+        if answer[0] >= 300:
+            raise QueryFailed(f"GENERIC_USER_ERROR: The object {uri} could not be written: {answer[2]!r}")
+
+    def upload(self, folder: str, location: str, stem: str) -> tuple[str, ...]:
+        """Move the files of a folder under a location; their URIs."""
+        base = location if location.endswith("/") else f"{location}/"
+        written = []
+        for at, path in enumerate(sorted(found for found in Path(folder).rglob("*") if found.is_file())):
+            parent = path.parent.relative_to(folder).as_posix()
+            uri = base + ("" if parent == "." else f"{parent}/") + f"{stem}-{at:05d}"
+            self.put(uri, path.read_bytes())
+            written.append(uri)
+        return tuple(written)
+
+    def look(self, asked: Look, database: str) -> Rows:
+        """Answer a statement about the catalogue."""
+        holder = asked.database or database
+        if asked.kind == "databases":
+            return _rows(("database_name",), sorted([name] for name in self._glue._databases))
+        if asked.kind == "tables":
+            keys = [str(key).partition("/") for key in self._glue._tables]
+            return _rows(("tab_name",), sorted([name] for place, _, name in keys if place == holder))
+        table = self.get(holder, asked.table)
+        if asked.kind == "describe":
+            told = [*table["StorageDescriptor"].get("Columns", ()), *(table.get("PartitionKeys") or ())]
+            rows = [
+                [column["Name"], column.get("Type", "string"), column.get("Comment", "")] for column in told
+            ]
+            return _rows(("col_name", "data_type", "comment"), rows)
+        if asked.kind == "repair":
+            self.register(holder, table)
+            return Rows()
+        keys = [key["Name"] for key in table.get("PartitionKeys") or ()]
+        known = self._glue._partitions.get(f"{holder}/{table['Name']}") or ()
+        lines = ["/".join(f"{k}={v}" for k, v in zip(keys, one["Values"], strict=True)) for one in known]
+        return _rows(("partition",), sorted([line] for line in lines))
+
+    def register(self, database: str, table: Mapping[str, Any]) -> None:
+        """Put the partitions that lie under a table's location into the catalogue."""
+        storage, keys = table["StorageDescriptor"], [key["Name"] for key in table.get("PartitionKeys") or ()]
+        bucket, prefix = place(storage.get("Location", ""))
+        held = module("services.s3")._buckets.get(bucket)
+        found = {}
+        for key in held["objects"] if held and keys else ():
+            parts = key[len(prefix) :].split("/")[:-1] if key.startswith(prefix) else []
+            told = dict(part.split("=", 1) for part in parts if "=" in part)
+            if set(keys) <= set(told):
+                found[tuple(told[name] for name in keys)] = f"s3://{bucket}/{prefix}{'/'.join(parts)}"
+        given = [
+            {"Values": list(values), "StorageDescriptor": {**storage, "Location": location}}
+            for values, location in sorted(found.items())
+        ]
+        self._glue._batch_create_partition(
+            {"DatabaseName": database, "TableName": table["Name"], "PartitionInputList": given}
+        )
+
+
+def place(location: str) -> tuple[str, str]:
+    """Bucket and prefix of a location; the prefix ends in a slash or is empty."""
+    parsed = urlparse(location)
+    prefix = parsed.path.strip("/")
+    return parsed.netloc, f"{prefix}/" if prefix else ""
+
+
+def _rows(columns: tuple[str, ...], rows: list[list[str]]) -> Rows:
+    return Rows(columns, ("string",) * len(columns), tuple(map(tuple, rows)))
