@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlops_kit.artifacts import Artifact, DataFile
     from mlops_kit.errors import DeployError, KitError, NotReachable, UsageError
-    from mlops_kit.pipeline import Function, GlueJob, Pipeline, Schedule
+    from mlops_kit.pipeline import EventRule, Function, GlueJob, Permission, Pipeline, Schedule
     from mlops_kit.public import (
         apply,
         bootstrap,
@@ -23,7 +23,18 @@ if TYPE_CHECKING:
         session,
         template,
     )
-    from mlops_kit.public_runs import champion, find, history, latest, redrive, report, run, runs_chart, stop
+    from mlops_kit.public_runs import (
+        champion,
+        find,
+        history,
+        latest,
+        redrive,
+        redrives,
+        report,
+        run,
+        runs_chart,
+        stop,
+    )
     from mlops_kit.settings import Settings
 
 __version__ = "0.1.0"
@@ -32,10 +43,12 @@ __all__ = [
     "Artifact",
     "DataFile",
     "DeployError",
+    "EventRule",
     "Function",
     "GlueJob",
     "KitError",
     "NotReachable",
+    "Permission",
     "Pipeline",
     "Schedule",
     "Settings",
@@ -55,6 +68,7 @@ __all__ = [
     "permissions",
     "plan",
     "redrive",
+    "redrives",
     "removal",
     "report",
     "run",
@@ -68,10 +82,10 @@ __all__ = [
 _MODULES = {
     "mlops_kit.artifacts": "Artifact DataFile",
     "mlops_kit.errors": "DeployError KitError NotReachable UsageError",
-    "mlops_kit.pipeline": "Function GlueJob Pipeline Schedule",
+    "mlops_kit.pipeline": "EventRule Function GlueJob Permission Pipeline Schedule",
     "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan "
     "removal session template",
-    "mlops_kit.public_runs": "champion find history latest redrive report run runs_chart stop",
+    "mlops_kit.public_runs": "champion find history latest redrive redrives report run runs_chart stop",
     "mlops_kit.settings": "Settings",
 }
 

@@ -31,6 +31,25 @@ FOUNDATION_TOKENS = ("ArtifactBucket", "DataBucket", "LockTable", "EventBus", "R
 
 
 @dataclass(frozen=True)
+class Permission:
+    """What a function's role may do beside its logs and its S3 prefixes.
+
+    Attributes
+    ----------
+    name : str
+        What it is for, letters and digits.
+    actions : tuple of str
+        Such as ``sns:Publish``.
+    resources : tuple of str
+        ARNs; they may hold foundation tokens and pseudo parameters.
+    """
+
+    name: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Function:
     """A Lambda function of a pipeline.
 
@@ -50,6 +69,8 @@ class Function:
         MiB, 128 to 10,240.
     environment : mapping
         Variables; values may hold foundation tokens.
+    permissions : tuple of Permission
+        What it does with other services.
     """
 
     name: str
@@ -60,6 +81,7 @@ class Function:
     timeout: int = 60
     memory: int = 256
     environment: Mapping[str, str] = field(default_factory=dict)
+    permissions: tuple[Permission, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +135,25 @@ class Schedule:
     input: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class EventRule:
+    """Events of AWS's own bus that call a function of the pipeline.
+
+    Attributes
+    ----------
+    name : str
+        ``[A-Z][A-Za-z0-9]*``.
+    pattern : mapping
+        Event pattern; a text ``${StateMachine}`` is the ARN of the pipeline's state machine.
+    function : str
+        Name of the function.
+    """
+
+    name: str
+    pattern: Mapping[str, Any]
+    function: str
+
+
 @dataclass(frozen=True, repr=False)
 class Pipeline:
     """A workflow and everything it needs, as one value.
@@ -129,7 +170,7 @@ class Pipeline:
         JSON Schema of the execution's input.
     model : str or None
         The model that it trains, if it trains one.
-    functions, jobs, schedules : tuple
+    functions, jobs, schedules, rules : tuple
         Its parts.
     artifacts : tuple of Artifact
         Further code that the definition names by key (training and scoring sources).
@@ -151,12 +192,14 @@ class Pipeline:
     data: tuple[DataFile, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    rules: tuple[EventRule, ...] = ()
 
     def _facts(self) -> dict[str, str]:
         facts = {
             "states": self.definition.get("States", ()),
             "functions": [one.name for one in self.functions],
             "jobs": [one.name for one in self.jobs],
+            "rules": [one.name for one in self.rules],
             "schedules": [f"{one.expression} {one.timezone}" for one in self.schedules],
             "data": [one.key for one in self.data],
             "input": self.input_schema.get("properties", ()),
@@ -173,7 +216,8 @@ class Pipeline:
             f"<tr><th {cell}>{name}</th><td {cell}>{escape(values)}</td></tr>"
             for name, values in self._facts().items()
         )
-        return f"<p><b>{escape(self.name)}</b>: {escape(self.description)}</p><table>{rows}</table>"
+        head = f"<p><b>{escape(self.name)}</b>: {escape(self.description)}</p>"
+        return f'<div class="mathjax_ignore">{head}<table>{rows}</table></div>'
 
     def adding(self, *parts: Schedule) -> Pipeline:
         """A new pipeline with further parts.

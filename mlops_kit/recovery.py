@@ -2,8 +2,9 @@
 
 RedriveExecution repeats the state that ended the execution, with the definition of then. Where a Catch led
 to a Fail state that is the Fail state, so a caught failure is repeated by a new execution through the
-workflow's ResumeFrom state. Source: Step Functions Developer Guide, "Restarting state machine executions with
-redrive".
+workflow's ResumeFrom state. So is every other end where that state leads to where it ended: what the
+execution had claimed may have been freed, and is claimed anew on that way. Source: Step Functions Developer
+Guide, "Restarting state machine executions with redrive".
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mlops_kit.errors import KitError, UsageError
 
 ENTRY = "ResumeFrom"
 _OVER = ("FAILED", "TIMED_OUT", "ABORTED")
+_WORKS = ("Task", "Map", "Parallel")
 
 
 class Visit(Protocol):
@@ -119,44 +121,44 @@ def decide(
             suggestion="mend what led there and start another: mlops-kit run PIPELINE",
         )
     why = f"The execution ended in {last.state} ({execution.status})."
-    mended = then != now and last.state in _entries(now)
-    if mended or redrivable:
-        reason = "The definition was changed meanwhile." if mended else f"AWS cannot redrive it: {redrivable}"
-        return _resume(execution, top, len(top) - 1, now, f"{why} {reason}")
+    if then != now:
+        why += " The definition was changed meanwhile."
+    number = _last_entry(top, _entries(now))
+    if number is None and redrivable:
+        return _resume(execution, top, len(top) - 1, now, f"{why} AWS cannot redrive it: {redrivable}")
+    if number is not None:
+        return _resume(execution, top, number, now, why)
+    if then != now:
+        why += " The old one goes on."
     return Decision("redrive", last.state, _kept(top[:-1], last.state), why)
 
 
-def redrive(session: Session, execution: Execution) -> tuple[Decision, str]:
-    """Take an execution up again.
+def carry_out(session: Session, execution: Execution, decision: Decision) -> str:
+    """Do what was decided.
 
     Returns
     -------
-    Decision
-        What is repeated and what is kept.
     str
         ARN of the execution that goes on: the same after a redrive, a new one after a resume.
 
     Raises
     ------
-    UsageError
-        As `decide`.
     KitError
         AWS refuses.
     """
     from botocore.exceptions import ClientError
 
     client = session.client("stepfunctions")
-    decision = prepare(session, execution)
     try:
         if decision.way == "redrive":
             client.redrive_execution(executionArn=execution.arn)
-            return decision, execution.arn
+            return execution.arn
         answer = client.start_execution(
             stateMachineArn=execution.state_machine_arn,
             input=json.dumps(decision.input, ensure_ascii=False),
             name=_next_name(client, execution),
         )
-        return decision, str(answer["executionArn"])
+        return str(answer["executionArn"])
     except ClientError as error:
         words = error.response["Error"]["Message"]
         raise KitError(f"{execution.name} cannot be taken up again.", cause=words) from None
@@ -183,6 +185,16 @@ def _caught(top: Sequence[Visit], definition: Mapping[str, Any]) -> int | None:
         if visit.status == "CAUGHT" and visit.state in good and after.state not in good
     ]
     return found[-1] if found else None
+
+
+def _last_entry(top: Sequence[Visit], entries: set[str]) -> int | None:
+    """The last state at which the workflow can begin, with no work done after it."""
+    for number in reversed(range(len(top))):
+        if top[number].state in entries:
+            return number
+        if top[number].kind in _WORKS:
+            return None
+    return None
 
 
 def _can_succeed(states: Mapping[str, Any]) -> set[str]:
@@ -242,7 +254,7 @@ def _resume(
 
 def _kept(visits: Sequence[Visit], repeated: str) -> tuple[str, ...]:
     """States that did work and succeeded, once each."""
-    worked = (v.state for v in visits if v.status == "SUCCEEDED" and v.kind in ("Task", "Map", "Parallel"))
+    worked = (v.state for v in visits if v.status == "SUCCEEDED" and v.kind in _WORKS)
     return tuple(dict.fromkeys(name for name in worked if name != repeated))
 
 

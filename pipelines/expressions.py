@@ -25,6 +25,7 @@ PROMOTED = "{% $states.input.evaluation.verdict = 'promote' %}"
 # Absent, expired, or ours already (a retry, or a redrive of this execution): a done item has no expires_at.
 # Forced: any item will do. AWS refuses expression values that an expression does not use.
 _CLAIM_CONDITION = "attribute_not_exists(pk) OR expires_at < :now OR #owner = :me"
+_RECLAIM_CONDITION = " OR (#owner = :before AND #status = :claimed)"
 
 _DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 DAY_PATTERN = f"^{_DATE}$"
@@ -117,6 +118,23 @@ def claim(data: str) -> dict[str, Any]:
         "ExpressionAttributeNames": {"#owner": "owner"},
         "ExpressionAttributeValues": {":now": {"N": NOW}, ":me": {"S": EXECUTION}},
     }
+
+
+def reclaim() -> dict[str, Any]:
+    """Arguments of the ``PutItem`` of an execution that takes up another's work: it may take its claim too.
+
+    The other has ended; whether its claim is deleted yet does not matter then.
+    """
+    arguments = claim("$states.input.resume.data")
+    condition = arguments["ConditionExpression"].removeprefix("{% ").removesuffix(" %}")
+    before = "$states.input.resume.execution"
+    arguments["ConditionExpression"] = f"{{% {condition} & '{_RECLAIM_CONDITION}' %}}"
+    arguments["ExpressionAttributeNames"] = {"#owner": "owner", "#status": "status"}
+    arguments["ExpressionAttributeValues"] |= {
+        ":before": {"S": f"{{% $exists({before}) ? {before} : $states.context.Execution.Id %}}"},
+        ":claimed": {"S": "claimed"},
+    }
+    return arguments
 
 
 RESUMED = (

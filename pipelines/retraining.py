@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_kit.artifacts import Artifact
-from mlops_kit.build import steps
+from mlops_kit.build import events, steps
 from mlops_kit.build.steps import Call, ScriptJob, State
 from mlops_kit.pipeline import Function, GlueJob, Pipeline
 from mlops_kit.settings import Settings
@@ -55,14 +55,17 @@ def build(
     training = Artifact("training", "tar.gz", (*scripts, *FEATURES))
     scoring = Artifact("scoring", "zip", (("__main__.py", ROOT / "jobs" / "score_models.py"), *FEATURES))
     definition = _definition(settings, spec, training, scoring)
+    name = f"retraining-{spec.name}"
+    release_claim, execution_ended = events.release_claim(settings, name)
     return Pipeline(
-        name=f"retraining-{spec.name}",
+        name=name,
         description=f"{spec.description}: retrained, judged, deployed and reported",
         definition=definition,
         input_schema=_input_schema([way["Next"] for way in definition["States"]["ResumeAt"]["Choices"]]),
         model=spec.name,
-        functions=(_evaluate_model(),),
+        functions=(_evaluate_model(), release_claim),
         jobs=(_prepare_training_data(),),
+        rules=(execution_ended,),
         artifacts=(training, scoring),
         data=(spec.data,),
         reads=("retraining/",),
@@ -164,8 +167,8 @@ def _definition(settings: Settings, spec: ModelSpec, training: Artifact, scoring
 
 def _entrance(region: str, spec: ModelSpec, work: list[State], release_window: State) -> State:
     """ResumeFrom, the check of the input, the window, and its claim."""
-    claim = _claim(region, "ClaimWindow", "$states.input", x.KEEP)
-    reclaim = _claim(region, "ReclaimWindow", "$states.input.resume.data", x.RESUMED)
+    claim = _claim(region, "ClaimWindow", x.claim("$states.input"), x.KEEP)
+    reclaim = _claim(region, "ReclaimWindow", x.reclaim(), x.RESUMED)
     steps.catch([claim, reclaim], steps.succeed("AlreadyRetraining"), x.KEEP, HELD)
     _catch_failures([claim, reclaim], release_window)
     targets = [claim, *work]
@@ -181,8 +184,8 @@ def _entrance(region: str, spec: ModelSpec, work: list[State], release_window: S
     return steps.choice("ResumeFrom", [(x.resumes_at_none_of(names), unknown), (x.RESUMES, reclaim)], check)
 
 
-def _claim(region: str, name: str, data: str, output: str) -> State:
-    return steps.task(name, region, "dynamodb:putItem", x.claim(data), Call(30, (steps.DYNAMODB,)), output)
+def _claim(region: str, name: str, arguments: dict[str, Any], output: str) -> State:
+    return steps.task(name, region, "dynamodb:putItem", arguments, Call(30, (steps.DYNAMODB,)), output)
 
 
 def _prepare(region: str, spec: ModelSpec) -> State:

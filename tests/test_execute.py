@@ -102,6 +102,12 @@ def queues(where: Session, *names: str) -> str:
     return prefix + base
 
 
+def redrive(where: Session, arn: str) -> tuple[recovery.Decision, str]:
+    execution = read(where.client("stepfunctions"), arn)
+    decision = recovery.prepare(where, execution)
+    return decision, recovery.carry_out(where, execution, decision)
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
@@ -205,7 +211,7 @@ def test_a_caught_failure_is_taken_up_at_the_failed_state_by_a_new_execution(whe
     arn = execute.start(where, machine(where, catching(queue)), {"as_of": "2011-07-01"}, SCHEMA, "caught")
     assert execute.wait(where, arn)["status"] == "FAILED"
     where.client("sqs").create_queue(QueueName=f"{queue.rpartition('/')[2]}-train")
-    decision, again = recovery.redrive(where, read(where.client("stepfunctions"), arn))
+    decision, again = redrive(where, arn)
     assert (decision.way, decision.state, decision.keeps) == ("resume", "Train", ("Prepare",))
     assert "Repeated: Train and what follows. Kept: Prepare." in str(decision)
     assert again.endswith(":caught-again") and execute.wait(where, again)["status"] == "SUCCEEDED"
@@ -221,7 +227,7 @@ def test_a_second_resume_gets_another_name(where: Session) -> None:
     arn = execute.start(where, machine(where, catching(queues(where))), {"as_of": "x"}, {}, "often")
     for name in ("often-again", "often-again-2", "often-again-3"):
         execute.wait(where, arn)
-        _, arn = recovery.redrive(where, read(where.client("stepfunctions"), arn))
+        _, arn = redrive(where, arn)
         assert arn.rpartition(":")[2] == name
     execute.wait(where, arn)
 
@@ -233,7 +239,7 @@ def test_an_uncaught_failure_is_redriven_in_place(where: Session) -> None:
     arn = execute.start(where, machine(where, definition), {"as_of": "2011-07-01"}, {})
     assert execute.wait(where, arn)["status"] == "FAILED"
     where.client("sqs").create_queue(QueueName=f"{queue.rpartition('/')[2]}-train")
-    decision, again = recovery.redrive(where, read(where.client("stepfunctions"), arn))
+    decision, again = redrive(where, arn)
     assert (decision.way, decision.state, decision.keeps, again) == ("redrive", "Train", ("Prepare",), arn)
     assert execute.wait(where, again)["status"] == "SUCCEEDED"
 
@@ -241,9 +247,30 @@ def test_an_uncaught_failure_is_redriven_in_place(where: Session) -> None:
 def test_an_abort_is_redriven(where: Session) -> None:
     arn = execute.start(where, machine(where, waiting()), {}, {})
     execute.stop(where, arn)
-    decision, again = recovery.redrive(where, read(where.client("stepfunctions"), arn))
+    decision, again = redrive(where, arn)
     assert (decision.way, decision.state, again) == ("redrive", "Hold", arn)
     assert execute.stop(where, arn) == "ABORTED"
+
+
+def test_what_may_have_lost_its_claim_begins_again_where_it_is_claimed(where: Session) -> None:
+    definition = catching(queues(where, "prepare"))
+    definition["States"]["Train"] = {"Type": "Wait", "Seconds": 3600, "Next": "Done"}
+    arn = execute.start(where, machine(where, definition), {"as_of": "2011-07-01"}, SCHEMA)
+    while [visit.state for visit in read(where.client("stepfunctions"), arn).visits][-1:] != ["Train"]:
+        time.sleep(0.05)
+    execute.stop(where, arn)
+    decision, again = redrive(where, arn)
+    assert (decision.way, decision.state, decision.keeps) == ("resume", "Train", ("Prepare",))
+    assert again != arn and execute.stop(where, again) == "ABORTED"
+
+
+def test_an_end_between_two_works_begins_again_at_the_work_before() -> None:
+    definition = catching("q")
+    del definition["States"]["Train"]["Catch"]
+    definition["States"]["Between"] = {"Type": "Choice", "Choices": [], "Default": "Train"}
+    happened = visits(("Prepare", "Task", "SUCCEEDED"), ("Between", "Choice", "FAILED"))
+    found = recovery.decide(happened, definition, definition, "")
+    assert (found.way, found.state, found.keeps) == ("resume", "Prepare", ())
 
 
 def test_a_mended_definition_is_used_instead_of_the_old_one(where: Session) -> None:
@@ -255,7 +282,7 @@ def test_a_mended_definition_is_used_instead_of_the_old_one(where: Session) -> N
     mended = {**broken, "Comment": "mended"}
     mended["States"] = {**broken["States"], "Train": {"Type": "Pass", "Next": "Done"}}
     where.client("stepfunctions").update_state_machine(stateMachineArn=arn, definition=json.dumps(mended))
-    decision, again = recovery.redrive(where, read(where.client("stepfunctions"), run))
+    decision, again = redrive(where, run)
     assert decision.way == "resume" and "changed meanwhile" in decision.why
     assert execute.wait(where, again)["status"] == "SUCCEEDED"
 

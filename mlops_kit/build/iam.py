@@ -1,4 +1,4 @@
-"""The roles of a pipeline, each with the least it needs, derived from its definition; grants nothing by hand.
+"""The roles of a pipeline, each with the least it needs, derived from its definition and its parts.
 
 Sources: Step Functions Developer Guide, "IAM policies for integrated services", "Using CloudWatch Logs",
 "IAM policies for AWS X-Ray"; SageMaker Developer Guide, "SageMaker execution roles"; EventBridge Scheduler
@@ -131,7 +131,7 @@ def machine_role(settings: Settings, pipeline: Pipeline, tags: Tags) -> dict[str
 
 
 def function_role(function: Function, log_group: str, tags: Tags) -> dict[str, Any]:
-    """Role and policy of a Lambda function: its own log group, traces, and the prefixes it names.
+    """Role and policy of a Lambda function: its own log group, traces, and what it names.
 
     Parameters
     ----------
@@ -144,6 +144,7 @@ def function_role(function: Function, log_group: str, tags: Tags) -> dict[str, A
         "Log", ("logs:CreateLogStream", "logs:PutLogEvents"), (arn("logs", f"log-group:{log_group}:*"),)
     )
     needed = [logs, _trace(), *prefixes("${DataBucket}", function.reads, function.writes)]
+    needed += [Statement(one.name, one.actions, one.resources) for one in function.permissions]
     return _pair(f"{function.name}Function", "lambda.amazonaws.com", needed, tags)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from mlops_kit.artifacts import Artifact
 from mlops_kit.asl.definition import validate
-from mlops_kit.build import iam, triggers
+from mlops_kit.build import events, iam, triggers
 from mlops_kit.build.foundation import TAG_PIPELINE, TAG_PROJECT, check_project, foundation
 from mlops_kit.build.policy import names
 from mlops_kit.build.tokens import (
@@ -81,6 +81,7 @@ def build(settings: Settings, pipeline: Pipeline) -> Stack:
     if SAGEMAKER_ROLE in used(pipeline.definition, table(pipeline)):
         resources |= iam.sagemaker_role(pipeline, names(tags))
     resources |= _state_machine(settings, pipeline, name, tags)
+    resources |= events.resources(name, pipeline)
     resources |= triggers.resources(name, pipeline, names(tags))
     parameters = tuple(token for token in FOUNDATION_TOKENS if _refers(resources, token))
     template = {
@@ -101,10 +102,11 @@ def _check(settings: Settings, pipeline: Pipeline, name: str) -> None:
             suggestion="use a-z, 0-9 and '-', beginning with a letter; 'foundation' is taken.",
         )
     parts = [one.name for one in pipeline.functions] + [one.name for one in pipeline.jobs]
+    parts += [one.name for one in pipeline.rules]
     for part in parts:
         if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", part):
             raise UsageError(
-                f"{part!r} cannot be the name of a function or a job.",
+                f"{part!r} cannot be the name of a function, a job or a rule.",
                 suggestion="begin with a capital, then letters and digits, such as 'Evaluate'.",
             )
         if parts.count(part) > 1:

@@ -77,7 +77,7 @@ def history(pipeline: str | None, as_json: bool) -> None:
     import mlops_kit as kit
     from mlops_kit.commands.output import frame
 
-    found = kit.history(session(), _name(pipeline))
+    found = kit.history(session(), full_name(pipeline))
     if as_json:
         click.echo(found.to_json(orient="records", date_format="iso", indent=2))
     else:
@@ -92,7 +92,7 @@ def report(pipeline: str | None, output: Path | None) -> None:
     """Write the report of a pipeline, or of all, as one HTML file that opens offline."""
     import mlops_kit as kit
 
-    click.echo(f"Written {kit.report(session(), _name(pipeline), output)}")
+    click.echo(f"Written {kit.report(session(), full_name(pipeline), output)}")
 
 
 def _file(subject: str) -> Path | None:
@@ -115,7 +115,7 @@ def _pipeline_or_run(subject: str) -> Any:
             raise unknown from None
 
 
-def _name(pipeline: str | None) -> str | None:
+def full_name(pipeline: str | None) -> str | None:
     """A pipeline's full name: what the person typed may leave out the default model."""
     from mlops_kit import catalog
 

@@ -42,15 +42,46 @@ def stop(execution: str) -> None:
 
 
 @click.command()
-@click.argument("execution")
+@click.argument("execution", required=False)
+@click.option("--all", "every", is_flag=True, help="All that did not succeed and that nothing made good.")
+@click.option("--since", metavar="24h|TIME", help="With --all: that ended since then; default 24h.")
+@click.option("--pipeline", help="With --all: only of this pipeline.")
+@click.option("--yes", is_flag=True, help="With --all: do not ask.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until it has ended.")
 @shared_options
-def redrive(execution: str, no_wait: bool) -> int:
-    """Take up a failed execution at the state that failed."""
+def redrive(
+    execution: str | None, every: bool, since: str | None, pipeline: str | None, yes: bool, no_wait: bool
+) -> int:
+    """Take up a failed execution at the state that failed; with --all, every one."""
     import mlops_kit as kit
     from mlops_kit.commands.output import ended
 
+    if every == (execution is not None) or (not every and (since or pipeline or yes)):
+        raise UsageError(
+            "Name one execution, or give --all.",
+            suggestion="mlops-kit redrive EXECUTION, or mlops-kit redrive --all --since 24h.",
+        )
+    if execution is None:
+        return _redrive_all(since or "24h", pipeline, yes, not no_wait)
     return ended(kit.redrive(session(), execution, wait=not no_wait), waited=not no_wait)
+
+
+def _redrive_all(since: str, pipeline: str | None, yes: bool, wait: bool) -> int:
+    import mlops_kit as kit
+    from mlops_kit.commands.looking import full_name
+    from mlops_kit.commands.output import ask, show
+
+    where = session()
+    found = kit.redrives(where, since, full_name(pipeline))
+    show(found)
+    if not found:
+        return 0
+    if not yes:
+        ask(f"Repeat them on the {where.where}?")
+    runs = found.redrive(wait)
+    for run in runs:
+        click.echo(f"{run.name}: {run.status}" if wait else run.arn)
+    return 1 if wait and any(run.status != "SUCCEEDED" for run in runs) else 0
 
 
 @click.command()

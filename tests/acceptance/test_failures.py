@@ -42,7 +42,7 @@ class Day:
 
     stopped: kit.Run
     stopped_states: list[str]
-    stopped_lock: str
+    stopped_told: str  # when its window was free again
     untrained: kit.Run
     told: str
     report: str  # written then
@@ -82,22 +82,35 @@ def _live(town: Town, script: Artifact, training: Artifact, scoring: Artifact) -
     town.until(lambda: _log(town, "waiting for a licence"), lambda: str(stopped))
     kit.stop(town.session, stopped)
     before = room.states(stopped.execution)
-    lock = (town.lock("2011-W35") or {})["owner"]
+    town.until(lambda: town.lock("2011-W35") is None)
+    [aborted] = town.messages("CriticalTopic", "day\n")
 
     town.put(training, train=BROKEN.format("training"))
-    untrained = redrive(stopped, "day", 1)
-    [message] = town.messages("CriticalTopic", "day\n")
+    untrained = redrive(stopped, "day-again", 1)
+    [message] = town.messages("CriticalTopic", "day-again\n")
     report = kit.report(town.session, town.pipeline, town.session.settings.state_dir / "day.html")
     town.put(training, inference=BROKEN.format("serving"))
     town.put(scoring, __main__=BROKEN.format("scoring"))
-    unscored = redrive(untrained, "day-again", 1)
+    unscored = redrive(untrained, "day-again-2", 1)
     town.put(scoring)
-    unserved = redrive(unscored, "day-again-2", 1)
+    unserved = redrive(unscored, "day-again-3", 1)
     town.put(training)
-    served = redrive(unserved, "day-again-3", 0)
+    served = redrive(unserved, "day-again-4", 0)
     told = f"{message['Subject']}\n{message['Message']}"
     page = report.read_text()
-    return Day(stopped, before, lock, untrained, told, page, unscored, unserved, served, champions, words)
+    return Day(
+        stopped,
+        before,
+        aborted["Message"],
+        untrained,
+        told,
+        page,
+        unscored,
+        unserved,
+        served,
+        champions,
+        words,
+    )
 
 
 def _log(town: Town, line: str) -> bool:
@@ -112,7 +125,7 @@ def _log(town: Town, line: str) -> bool:
 
 
 def test_a_script_that_fails_twice_and_then_works_shows_two_retries(day: Day) -> None:
-    execution = day.untrained.execution
+    execution = day.stopped.execution
     prepared = room.visit(execution, "PrepareTrainingData")
     assert prepared.status == "SUCCEEDED"
     causes = [attempt.cause or "" for attempt in prepared.attempts]
@@ -127,7 +140,7 @@ def test_a_script_that_fails_twice_and_then_works_shows_two_retries(day: Day) ->
 
 
 def test_the_report_shows_the_retries_and_the_failure(day: Day) -> None:
-    assert re.search(r"PrepareTrainingData</td><td>[^/]*SUCCEEDED</span></td><td>3</td>", day.report)
+    assert re.search(r"TrainModel</td><td>[^/]*FAILED</span></td><td>3</td>", day.report)
     box = day.report.partition('class="failure"')[2].partition("</div>")[0]
     assert "<b>TrainModel</b> failed with States.TaskFailed" in box and "the training is broken" in box
     assert f"mlops-kit redrive {day.untrained.arn}" in box
@@ -136,20 +149,19 @@ def test_the_report_shows_the_retries_and_the_failure(day: Day) -> None:
 def test_the_history_counts_retries_and_names_the_state_that_failed(town: Town, day: Day) -> None:
     done = town.cli("history", "retraining", "--json")
     rows = {row["name"]: row for row in json.loads(done.stdout)}
-    assert rows["day"]["retries"] >= 2 and rows["day"]["failed in"] == "TrainModel"
-    assert (rows["day-again"]["failed in"], rows["day-again-2"]["failed in"]) == (
-        "ScoreModels",
-        "DeployModel",
-    )
-    assert rows["day-again-3"]["failed in"] is None and rows["day-again-3"]["verdict"] == "promote"
+    assert rows["day"]["retries"] >= 2 and rows["day"]["status"] == "ABORTED"
+    failed = [rows[name]["failed in"] for name in ("day-again", "day-again-2", "day-again-3")]
+    assert failed == ["TrainModel", "ScoreModels", "DeployModel"]
+    assert rows["day-again-4"]["failed in"] is None and rows["day-again-4"]["verdict"] == "promote"
 
 
-def test_a_stopped_execution_keeps_its_window_and_is_redriven_in_place(day: Day) -> None:
-    assert day.stopped_states[-1] == "TrainModel" and day.stopped_lock == day.stopped.arn
-    assert day.untrained.arn == day.stopped.arn and day.untrained.execution.redrives == 1
-    assert "It is redriven. Repeated: TrainModel" in day.words[0]
+def test_a_stopped_execution_has_its_window_freed_and_claims_it_again(day: Day) -> None:
+    assert day.stopped_states[-1] == "TrainModel"
+    assert "was aborted (ABORTED). Its window demand#2011-W35 is free again." in day.stopped_told
+    assert room.states(day.untrained.execution)[:2] == ["ReclaimWindow", "TrainModel"]
+    assert day.untrained.input["resume"]["execution"] == day.stopped.arn
+    assert "It is taken up by a new execution. Repeated: TrainModel" in day.words[0]
     assert "Kept: ClaimWindow, PrepareTrainingData." in day.words[0]
-    assert room.states(day.untrained.execution).count("PrepareTrainingData") == 1
 
 
 def test_one_that_always_fails_ends_in_notify_failure_with_the_true_cause(day: Day) -> None:
@@ -157,8 +169,9 @@ def test_one_that_always_fails_ends_in_notify_failure_with_the_true_cause(day: D
     assert execution.status == "FAILED" and execution.error == "States.TaskFailed"
     assert room.states(execution)[-3:] == ["ReleaseWindow", "NotifyFailure", "RetrainingFailed"]
     assert execution.cause is not None and "the training is broken" in execution.cause
-    stopped, *tried = room.visit(execution, "TrainModel").attempts
+    [stopped] = room.visit(day.stopped.execution, "TrainModel").attempts
     assert stopped.ended is not None and stopped.error == "MlopsKit.Stopped"
+    tried = room.visit(execution, "TrainModel").attempts
     assert [attempt.error for attempt in tried] == ["States.TaskFailed"] * 3
     subject, failed, *_ = day.told.splitlines()
     assert subject == "demand: retraining failed"

@@ -327,6 +327,17 @@ def test_jobs_and_functions_touch_only_their_prefixes() -> None:
     assert function["Log"]["Resource"] == [HERE.format("logs", group)]
 
 
+def test_the_function_that_frees_claims_touches_one_table_one_topic_and_its_own_executions() -> None:
+    found = dict(policies(retraining.build(SETTINGS)))
+    statements = {one["Sid"]: one for one in found["ReleaseClaimFunctionPolicy"]["Statement"]}
+    assert statements["FreeClaims"]["Resource"] == [HERE.format("dynamodb", "table/lock-table")]
+    assert statements["FreeClaims"]["Action"] == ["dynamodb:DeleteItem", "dynamodb:Scan"]
+    assert statements["Tell"]["Resource"] == [VALUES["CriticalTopic"]]
+    own = HERE.format("states", "execution:mlops-kit-retraining-demand:*")
+    assert statements["StopWithoutClaim"]["Resource"] == [own]
+    assert set(statements) == {"FreeClaims", "Log", "StopWithoutClaim", "Tell", "Trace"}
+
+
 SOME = st.sets(st.sampled_from("abc"), min_size=1).map(tuple)
 
 

@@ -269,7 +269,7 @@ def test_the_foundation_keeps_data_and_locks_by_time() -> None:
         (
             SETTINGS,
             {"functions": (dataclasses.replace(pipeline().functions[0], name="eval"),)},
-            "'eval' cannot be the name of a function or a job",
+            "'eval' cannot be the name of a function, a job or a rule",
         ),
         (SETTINGS, {"functions": pipeline().functions * 2}, "are named 'Evaluate'"),
         (

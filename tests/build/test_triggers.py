@@ -9,7 +9,7 @@ import pytest
 from mlops_kit.build.template import build
 from mlops_kit.build.triggers import check
 from mlops_kit.errors import UsageError
-from mlops_kit.pipeline import Schedule
+from mlops_kit.pipeline import EventRule, Schedule
 from mlops_kit.settings import Settings
 from tests.build.sample import pipeline
 
@@ -106,6 +106,17 @@ def test_a_schedule_starts_the_pipeline_with_its_own_time_and_retries_for_an_hou
     assert [(one["Action"], one["Resource"]) for one in start] == [
         (["states:StartExecution"], [{"Ref": "StateMachine"}])
     ]
+
+
+def test_a_rule_calls_its_function_and_may() -> None:
+    rule = EventRule("Ended", {"source": ["aws.states"], "detail": {"arn": ["${StateMachine}"]}}, "Evaluate")
+    resources = build(Settings(), pipeline(rules=(rule,))).template["Resources"]
+    made, permission = (resources[name]["Properties"] for name in ("EndedRule", "EndedPermission"))
+    assert made["EventPattern"] == {"source": ["aws.states"], "detail": {"arn": [{"Ref": "StateMachine"}]}}
+    assert made["Targets"] == [{"Id": "Evaluate", "Arn": {"Fn::GetAtt": ["EvaluateFunction", "Arn"]}}]
+    assert permission["SourceArn"] == {"Fn::GetAtt": ["EndedRule", "Arn"]}
+    with pytest.raises(UsageError, match="calls 'Other', no function of 'retraining-demand'"):
+        build(Settings(), pipeline(rules=(EventRule("Ended", {}, "Other"),)))
 
 
 def test_a_pipeline_without_schedules_has_no_scheduler_role() -> None:

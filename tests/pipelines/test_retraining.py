@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mlops_kit.asl import jsonata
 from mlops_kit.asl.states import walk
 from mlops_kit.build.lint import lint
+from mlops_kit.build.template import build
 from mlops_kit.errors import UsageError
 from mlops_kit.execute import check_input
 from mlops_kit.settings import Settings
@@ -203,6 +204,28 @@ def test_a_resumed_state_gets_the_data_that_the_failed_one_had() -> None:
     assert got == data | {"resume": {"state": "TrainModel", "execution": "arn:old"}}
     item = evaluate(STATES["ReclaimWindow"]["Arguments"]["Item"], {"resume": resume})
     assert item["pk"] == {"S": "demand#2011-W26"} and item["forced"] == {"BOOL": False}
+
+
+def test_what_takes_up_another_execution_takes_over_its_claim_but_nothing_that_is_done() -> None:
+    arguments = STATES["ReclaimWindow"]["Arguments"]
+    resume = {
+        "state": "TrainModel",
+        "data": {"lock": "demand#2011-W26", "force": False},
+        "execution": "arn:old",
+    }
+    condition = evaluate(arguments["ConditionExpression"], {"resume": resume})
+    assert condition.endswith(" OR #owner = :me OR (#owner = :before AND #status = :claimed)")
+    before = arguments["ExpressionAttributeValues"][":before"]
+    assert evaluate(before, {"resume": resume}) == {"S": "arn:old"}
+    del resume["execution"]
+    assert evaluate(before, {"resume": resume})["S"] != "arn:old"
+
+
+def test_the_retraining_hears_of_executions_that_could_not_free_their_window() -> None:
+    assert [(one.name, one.function) for one in PIPELINE.rules] == [("ExecutionEnded", "ReleaseClaim")]
+    rule = build(Settings(), PIPELINE).template["Resources"]["ExecutionEndedRule"]["Properties"]
+    assert rule["EventPattern"]["detail"]["stateMachineArn"] == [{"Ref": "StateMachine"}]
+    assert rule["EventPattern"]["detail"]["$or"][0] == {"status": ["ABORTED", "TIMED_OUT", "FAILED"]}
 
 
 def test_force_takes_the_window_from_any_owner() -> None:
