@@ -18,12 +18,14 @@ from typing import Any
 
 from mlops_kit.local import wire
 from mlops_kit.local.coercion import fit
+from mlops_kit.local.corrections.interrupted import resuming
 
 Properties = Mapping[str, Any]
 Made = tuple[str, dict[str, str]]  # physical id (what Ref gives), attributes (what Fn::GetAtt gives)
 
 _PATIENCE = 900.0  # real seconds for an endpoint, or for a state machine's executions to end
 _GONE = re.compile(r"NotFound|DoesNotExist|Could not find|does not exist", re.IGNORECASE)
+_THERE = re.compile(r"already ?exist", re.IGNORECASE)
 _CODES = (
     (re.compile(r"NotFound|DoesNotExist"), "NotFound"),
     (re.compile(r"AlreadyExists|Conflict|InUse"), "AlreadyExists"),
@@ -97,6 +99,8 @@ class ResourceType:
         ``(calls, physical_id, props)``.
     update : callable or None
         ``(calls, physical_id, old, new) -> Made``; None when every property replaces.
+    find : callable or None
+        ``(calls, name) -> physical id`` of one that is there; None where creating it twice does no harm.
     name_property : str
         Where a template names the resource; empty when it has no name.
     longest : int
@@ -108,6 +112,7 @@ class ResourceType:
     update: Callable[[Calls, str, Properties, Properties], Made] | None = None
     name_property: str = ""
     longest: int = 63
+    find: Callable[[Calls, str], str] | None = None
 
 
 def handlers(calls: Calls) -> dict[str, dict[str, Any]]:
@@ -120,7 +125,13 @@ def handlers(calls: Calls) -> dict[str, dict[str, Any]]:
 def _handler(calls: Calls, kind: ResourceType) -> dict[str, Any]:
     def create(logical_id: str, props: Properties, stack: str) -> Made:
         given = props.get(kind.name_property) if kind.name_property else None
-        return kind.create(calls, given or calls.name(stack, logical_id, kind.longest), props)
+        name = given or calls.name(stack, logical_id, kind.longest)
+        try:
+            return kind.create(calls, name, props)
+        except ValueError as error:
+            if not (kind.find and kind.update and resuming() and _THERE.search(str(error))):
+                raise
+            return kind.update(calls, kind.find(calls, name), {}, props)  # made just before the kill
 
     handler: dict[str, Any] = {"create": create, "delete": functools.partial(kind.delete, calls)}
     if kind.update is not None:

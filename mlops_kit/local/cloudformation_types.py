@@ -180,7 +180,14 @@ def _sagemaker(kind: str, update: bool = False) -> ResourceType:
     def delete(calls: Calls, arn: str, props: Properties) -> None:
         calls.forgiving(_SAGEMAKER, f"Delete{kind}", **{name_member: name_of(arn, props)})
 
-    return ResourceType(create, delete, change, name_member)
+    def find(calls: Calls, name: str) -> str:
+        given = {name_member: name}
+        try:
+            return str(calls(_SAGEMAKER, f"Describe{kind}", **given)[arn_member])
+        except ValueError:  # a generated name is in lower case
+            return str(calls(_SAGEMAKER, f"Describe{kind}", **{name_member: name.lower()})[arn_member])
+
+    return ResourceType(create, delete, change, name_member, find=find)
 
 
 def _wait_for_endpoint(calls: Calls, name: str) -> None:
@@ -253,6 +260,11 @@ def _delete_schedule(calls: Calls, name: str, props: Properties) -> None:
     calls.forgiving("scheduler", "DeleteSchedule", Name=name, GroupName=props.get("GroupName"))
 
 
+def _same(calls: Calls, name: str) -> str:
+    """The physical id of what is known by its name."""
+    return name
+
+
 TYPES: Mapping[str, ResourceType] = {
     "AWS::StepFunctions::StateMachine": ResourceType(
         _create_machine, _delete_machine, _update_machine, "StateMachineName", 80
@@ -268,8 +280,8 @@ TYPES: Mapping[str, ResourceType] = {
     "AWS::SageMaker::EndpointConfig": _sagemaker("EndpointConfig"),
     "AWS::SageMaker::Endpoint": _sagemaker("Endpoint", update=True),
     "AWS::SageMaker::ModelPackageGroup": _sagemaker("ModelPackageGroup"),
-    "AWS::Glue::Job": ResourceType(_create_job, _delete_job, _update_job, "Name", 255),
+    "AWS::Glue::Job": ResourceType(_create_job, _delete_job, _update_job, "Name", 255, _same),
     "AWS::Scheduler::Schedule": ResourceType(
-        _create_schedule, _delete_schedule, _update_schedule, "Name", 64
+        _create_schedule, _delete_schedule, _update_schedule, "Name", 64, _same
     ),
 }

@@ -25,6 +25,7 @@ LARGEST_BODY = (
 
 _OUR_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\]|[a-z0-9.-]+\.localhost)(:\d+)?", re.IGNORECASE)
 _ADMIN = re.compile(r"/+(_ministack|_localstack|_aws|_alb|_mlops_kit|_init)(/|$)|/+health/?$", re.IGNORECASE)
+_ANSWER = re.compile(r"/_ministack/cfn-response/[A-Za-z0-9-]{16,}")
 _CORS = b"access-control-"
 
 
@@ -72,13 +73,18 @@ def _refusal(scope: Scope) -> tuple[int, str, str] | None:
         words = 403, "AccessDenied", f"The embedded AWS answers on loopback only, not as host {host!r}."
     elif b"origin" in headers or headers.get(b"sec-fetch-site", b"none") != b"none":
         words = 403, "AccessDenied", "The embedded AWS does not answer web pages (Origin or Sec-Fetch-Site)."
-    elif _ADMIN.match(path) and path != "/_mlops_kit/health":
+    elif _ADMIN.match(path) and path != "/_mlops_kit/health" and not _is_answer(scope, path):
         words = 404, "NotFound", f"There is nothing at {path}."
     elif not length.isdigit():
         words = 400, "InvalidRequest", "Content-Length is not a number."
     elif int(length) > LARGEST_BODY:
         words = 413, "EntityTooLarge", f"The body has {int(length)} bytes; at most {LARGEST_BODY} are taken."
     return words
+
+
+def _is_answer(scope: Scope, path: str) -> bool:
+    """Whether this is a custom resource's function that answers its stack."""
+    return scope["method"] == "PUT" and _ANSWER.fullmatch(path) is not None and scope["path"] == path
 
 
 async def answer(send: Send, status: int, body: dict[str, Any]) -> None:

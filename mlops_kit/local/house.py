@@ -83,7 +83,7 @@ class House:
         ):  # InvokeEndpoint goes where its endpoints are, without asking the store
             self.services["sagemaker-runtime"].routes = self.services["sagemaker"].routes  # type: ignore[attr-defined]
         self.ministack.states.engine = cast(Engine, self.services["stepfunctions"])
-        corrections.install(self._client, self._changed)
+        corrections.install(self._client, self._changed, self.saver.save)
         self.functions = LambdaRuntime(self.runner, folder.root / "lambda", url, self.plumbing.log)
         self._threads: ThreadPoolExecutor | None = None
         self.app: Router
@@ -102,6 +102,7 @@ class House:
         for service in self.services.values():
             await asyncio.to_thread(service.start)
         await asyncio.to_thread(self.runner.end_unclaimed)
+        self.ministack.take_up()
 
     async def rest(self) -> None:
         """Bring our services and their processes to rest while the port still answers."""

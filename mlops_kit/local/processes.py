@@ -105,7 +105,8 @@ class _Watched:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
         elif self.alive():
-            os.kill(self.folder.identity()["pid"], signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it ended while we looked
+                os.kill(self.folder.identity()["pid"], signal.SIGTERM)
 
     def close(self) -> None:
         for handle in (self.pidfd, self.lifeline):

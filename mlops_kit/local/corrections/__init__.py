@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 
-def install(client: Callable[[str, str], Any], changed: Callable[[str], None]) -> None:
+def install(
+    client: Callable[[str, str], Any], changed: Callable[[str], None], save: Callable[[], Awaitable[None]]
+) -> None:
     """Put all corrections in, each as soon as ministack loads the module that it is about.
 
     Parameters
@@ -15,6 +17,8 @@ def install(client: Callable[[str, str], Any], changed: Callable[[str], None]) -
         ``client(service, region)``: a botocore client of our port.
     changed : callable
         ``changed(service)``, to be called when a service has changed outside of any request.
+    save : callable
+        Brings what has changed to disk; awaited on the loop.
     """
     from mlops_kit.local.corrections import athena, background, ecs, encryption
     from mlops_kit.local.ministack import after_import
@@ -24,10 +28,12 @@ def install(client: Callable[[str, str], Any], changed: Callable[[str], None]) -
     after_import("services.s3", encryption.install)
     after_import("services.athena", lambda: athena.install(changed))
     after_import("services.ecs", ecs.install)
-    after_import("services.cloudformation", lambda: _correct_stacks(client, changed))
+    after_import("services.cloudformation", lambda: _correct_stacks(client, changed, save))
 
 
-def _correct_stacks(client: Callable[[str, str], Any], changed: Callable[[str], None]) -> None:
+def _correct_stacks(
+    client: Callable[[str, str], Any], changed: Callable[[str], None], save: Callable[[], Awaitable[None]]
+) -> None:
     from mlops_kit.local import cloudformation
     from mlops_kit.local.corrections import changesets, interrupted, resources, stacks
     from mlops_kit.local.ministack import module, physical_name
@@ -39,4 +45,4 @@ def _correct_stacks(client: Callable[[str, str], Any], changed: Callable[[str], 
     resources.install(table, calls)
     stacks.install(lambda: changed("cloudformation"))
     changesets.install()
-    interrupted.install()
+    interrupted.install(save)

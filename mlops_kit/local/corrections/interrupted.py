@@ -6,11 +6,12 @@ stack's record holds what is to be done, and so does its file; an operation goes
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from mlops_kit.local.ministack import module
@@ -24,11 +25,17 @@ _resumed: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.Context
 logger = logging.getLogger(__name__)
 
 
-def install() -> None:
-    """Put the corrections in."""
+def install(save: Callable[[], Awaitable[None]]) -> None:
+    """Put the corrections in.
+
+    Parameters
+    ----------
+    save : callable
+        Brings to disk what has changed: before the first resource is made the disk knows for which stack.
+    """
     stacks = module(f"{_ROOM}.stacks")
     for name in _OPERATIONS:
-        noted = _noted(name, getattr(stacks, name))
+        noted = _noted(name, getattr(stacks, name), save)
         for room in ("stacks", "handlers", "changesets"):
             if hasattr(module(f"{_ROOM}.{room}"), name):
                 setattr(module(f"{_ROOM}.{room}"), name, noted)
@@ -41,7 +48,9 @@ def resuming() -> bool:
     return _resumed.get() is not None
 
 
-def _noted(name: str, operation: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Any]:
+def _noted(
+    name: str, operation: Callable[..., Coroutine[Any, Any, None]], save: Callable[[], Awaitable[None]]
+) -> Callable[..., Any]:
     """The operation, written down in the stack's record from its call to its end."""
     signature = inspect.signature(operation)
 
@@ -55,18 +64,30 @@ def _noted(name: str, operation: Callable[..., Coroutine[Any, Any, None]]) -> Ca
         }
         if stack is not None:
             stack[UNDER_WAY] = {"operation": name, "arguments": kept}
-        return _until_ended(operation(*args, **kwargs), stack or {})
+        return _until_ended(operation(*args, **kwargs), stack or {}, save)
 
     return begun
 
 
-async def _until_ended(work: Coroutine[Any, Any, None], stack: dict[str, Any]) -> None:
+async def _until_ended(
+    work: Coroutine[Any, Any, None], stack: dict[str, Any], save: Callable[[], Awaitable[None]]
+) -> None:
     try:
+        await _kept(save)
         await work
     except Exception:
         stack.pop(UNDER_WAY, None)
         raise
     stack.pop(UNDER_WAY, None)  # but not when the server stops in the middle
+
+
+async def _kept(save: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            return await save()
+        except OSError as error:
+            logger.error("a stack waits for the disk: %s", error)
+            await asyncio.sleep(1)
 
 
 def _made_once(make: Callable[..., Any], logical_id: int) -> Callable[..., Any]:

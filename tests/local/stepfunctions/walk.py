@@ -61,7 +61,8 @@ def run(aws: Any, definition: dict[str, Any], value: Any = None, **arguments: An
 def events(aws: Any, execution: str) -> list[dict[str, Any]]:
     """The whole history."""
     pages = aws.client("stepfunctions").get_paginator("get_execution_history")
-    return [event for page in pages.paginate(executionArn=execution) for event in page["events"]]
+    found = pages.paginate(executionArn=execution, PaginationConfig={"PageSize": 1000})
+    return [event for page in found for event in page["events"]]
 
 
 def types(aws: Any, execution: str) -> list[str]:
