@@ -127,7 +127,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "error_response_json",
         "load_persisted_state",
     ),
-    "services.ecs": ("_mark_task_stopped", "_run_task", "_sanitize", "_tasks", "json_response"),
+    "services.ecs": ("_ACTION_MAP", "_mark_task_stopped", "_sanitize", "_tasks", "json_response"),
     "services.glue": ("_batch_create_partition", "_create_table", "_databases", "_partitions", "_tables"),
     "services.sns": ("_deliver_to_lambda",),
 }

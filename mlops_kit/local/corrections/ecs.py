@@ -1,6 +1,7 @@
 """A task that no container engine can run has not run: it is recorded as stopped, in words.
 
-ministack calls such a task RUNNING for ever, and whoever waits for its end would wait as long.
+ministack calls such a task RUNNING for ever, and whoever waits for its end would wait as long. Tasks of
+services stay as they are: their service would start them again and again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ NOT_RUN = (
 def install() -> None:
     """Stop each task as soon as RunTask has recorded it."""
     loaded = module("services.ecs")
-    run = loaded._run_task
+    run = loaded._ACTION_MAP["RunTask"]
 
     def refused(data: dict[str, Any]) -> Any:
         answer = run(data)
@@ -32,4 +33,4 @@ def install() -> None:
         body["tasks"] = [loaded._sanitize(loaded._tasks[told["taskArn"]]) for told in body["tasks"]]
         return loaded.json_response(body)
 
-    loaded._run_task = refused
+    loaded._ACTION_MAP["RunTask"] = refused

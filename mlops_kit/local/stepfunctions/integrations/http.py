@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -11,6 +12,7 @@ from mlops_kit.local.stepfunctions.failures import StateFailed
 from mlops_kit.local.stepfunctions.integrations.calls import Call
 from mlops_kit.local.stepfunctions.integrations.target import Reply
 
+_API = re.compile(r"[0-9a-z]+\.execute-api\.[0-9a-z.-]+")
 _SECONDS = 60  # http:invoke gives up after that ("Call HTTPS APIs in Step Functions workflows")
 
 
@@ -36,10 +38,16 @@ def invoke(call: Call) -> Reply:
         )
         raise StateFailed(name, str(error)) from None
     output = _output(answer)
-    if answer.status >= 400:
-        prefix = "ApiGateway." if call.target.service == "apigateway" else "States.Http.StatusCode."
-        raise StateFailed(f"{prefix}{answer.status}", dumps(output))
+    if not 200 <= answer.status < 300:
+        raise _refused(call, answer)
     return Reply(Doc(output))
+
+
+def _refused(call: Call, answer: Any) -> StateFailed:
+    """Any other status than 2XX: API Gateway's cause is the body ("Error handling")."""
+    if call.target.service == "apigateway":
+        return StateFailed(f"ApiGateway.{answer.status}", answer.data.decode("utf-8", "replace"))
+    return StateFailed(f"States.Http.StatusCode.{answer.status}", dumps(_output(answer)))
 
 
 def _url(call: Call, arguments: dict[str, Any]) -> str:
@@ -49,6 +57,11 @@ def _url(call: Call, arguments: dict[str, Any]) -> str:
     if call.target.service == "http":
         return endpoint + suffix
     host = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}").hostname or ""
+    if not _API.fullmatch(host):
+        words = (
+            f"ApiEndpoint must have the form <API ID>.execute-api.<region>.amazonaws.com, not {endpoint!r}"
+        )
+        raise StateFailed("ApiGateway.SdkClientException", words)
     api, stage, path = host.split(".")[0], arguments.get("Stage"), str(arguments.get("Path", "")).lstrip("/")
     base = f"{call.context.url}/restapis/{api}/{stage or '$default'}/_user_request_"
     return f"{base}/{path}{suffix}"
