@@ -41,16 +41,20 @@ class Day:
     """What happened, in this order."""
 
     stopped: kit.Run
-    stopped_states: list[str]
-    stopped_told: str  # when its window was free again
     untrained: kit.Run
-    told: str
-    report: str  # written then
     unscored: kit.Run
     unserved: kit.Run
     served: kit.Run
-    champions: list[str]  # after each of the last three
+    freed: dict[str, str]  # what was told of the first two
+    told: dict[str, str]
+    reports: tuple[str, str]  # after the first two
+    champions: list[str]  # before each redrive, and in the end
     words: list[str]  # of each redrive command
+
+    @property
+    def taken_up(self) -> tuple[kit.Run, ...]:
+        """The executions that took up another."""
+        return self.untrained, self.unscored, self.unserved, self.served
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +68,19 @@ def day(town: Town, second: kit.Run) -> Iterator[Day]:
 
 
 def _live(town: Town, script: Artifact, training: Artifact, scoring: Artifact) -> Day:
-    words, champions = [], []
+    words: list[str] = []
+    champions: list[str] = []
 
-    def redrive(run: kit.Run, name: str, status: int) -> kit.Run:
+    def redrive(run: kit.Run, name: str, status: int = 1) -> kit.Run:
+        champions.append(kit.champion(town.session, town.pipeline).arn)
         done = town.cli("redrive", run.name)
         assert done.returncode == status, done.stdout + done.stderr
         words.append(done.stdout)
-        champions.append(kit.champion(town.session, town.pipeline).arn)
         return kit.find(town.session, name)
+
+    def report() -> str:
+        page = town.session.settings.state_dir / "day.html"
+        return kit.report(town.session, town.pipeline, page).read_text()
 
     text = town.source(script, "prepare_training_data").replace(
         "\n    main()\n", FAILS_TWICE.format(bucket=town.shared["DataBucket"])
@@ -81,36 +90,22 @@ def _live(town: Town, script: Artifact, training: Artifact, scoring: Artifact) -
     stopped = town.start("day", as_of="2011-09-01")
     town.until(lambda: _log(town, "waiting for a licence"), lambda: str(stopped))
     kit.stop(town.session, stopped)
-    before = room.states(stopped.execution)
-    town.until(lambda: town.lock("2011-W35") is None)
-    [aborted] = town.messages("CriticalTopic", "day\n")
+    [freed] = town.messages("CriticalTopic", "day\n")
+    first = report()
 
     town.put(training, train=BROKEN.format("training"))
-    untrained = redrive(stopped, "day-again", 1)
-    [message] = town.messages("CriticalTopic", "day-again\n")
-    report = kit.report(town.session, town.pipeline, town.session.settings.state_dir / "day.html")
+    untrained = redrive(stopped, "day-again")
+    [told] = town.messages("CriticalTopic", "day-again\n")
+    reports = first, report()
     town.put(training, inference=BROKEN.format("serving"))
     town.put(scoring, __main__=BROKEN.format("scoring"))
-    unscored = redrive(untrained, "day-again-2", 1)
+    unscored = redrive(untrained, "day-again-2")
     town.put(scoring)
-    unserved = redrive(unscored, "day-again-3", 1)
+    unserved = redrive(unscored, "day-again-3")
     town.put(training)
-    served = redrive(unserved, "day-again-4", 0)
-    told = f"{message['Subject']}\n{message['Message']}"
-    page = report.read_text()
-    return Day(
-        stopped,
-        before,
-        aborted["Message"],
-        untrained,
-        told,
-        page,
-        unscored,
-        unserved,
-        served,
-        champions,
-        words,
-    )
+    served = redrive(unserved, "day-again-4", status=0)
+    champions.append(kit.champion(town.session, town.pipeline).arn)
+    return Day(stopped, untrained, unscored, unserved, served, freed, told, reports, champions, words)
 
 
 def _log(town: Town, line: str) -> bool:
@@ -137,11 +132,12 @@ def test_a_script_that_fails_twice_and_then_works_shows_two_retries(day: Day) ->
     assert notes[place].endswith(", 3 tries")
     legend = axes.get_legend()
     assert legend and "failed, tried again" in [text.get_text() for text in legend.get_texts()]
+    row = r"PrepareTrainingData</td><td>[^/]*SUCCEEDED</span></td><td>3</td>"
+    assert re.search(row, day.reports[0]), "the report shows them, too"
 
 
-def test_the_report_shows_the_retries_and_the_failure(day: Day) -> None:
-    assert re.search(r"TrainModel</td><td>[^/]*FAILED</span></td><td>3</td>", day.report)
-    box = day.report.partition('class="failure"')[2].partition("</div>")[0]
+def test_the_report_shows_a_failure_with_its_cause_and_the_command(day: Day) -> None:
+    box = day.reports[1].partition('class="failure"')[2].partition("</div>")[0]
     assert "<b>TrainModel</b> failed with States.TaskFailed" in box and "the training is broken" in box
     assert f"mlops-kit redrive {day.untrained.arn}" in box
 
@@ -149,18 +145,18 @@ def test_the_report_shows_the_retries_and_the_failure(day: Day) -> None:
 def test_the_history_counts_retries_and_names_the_state_that_failed(town: Town, day: Day) -> None:
     done = town.cli("history", "retraining", "--json")
     rows = {row["name"]: row for row in json.loads(done.stdout)}
-    assert rows["day"]["retries"] >= 2 and rows["day"]["status"] == "ABORTED"
-    failed = [rows[name]["failed in"] for name in ("day-again", "day-again-2", "day-again-3")]
-    assert failed == ["TrainModel", "ScoreModels", "DeployModel"]
-    assert rows["day-again-4"]["failed in"] is None and rows["day-again-4"]["verdict"] == "promote"
+    assert rows["day"]["retries"] == 2 and rows["day"]["status"] == "ABORTED"
+    names = ["day", *(run.name for run in day.taken_up)]
+    failed = [rows[name]["failed in"] for name in names]
+    assert failed == ["TrainModel", "TrainModel", "ScoreModels", "DeployModel", None]
+    assert rows[names[-1]]["verdict"] == "promote"
 
 
-def test_a_stopped_execution_has_its_window_freed_and_claims_it_again(day: Day) -> None:
-    assert day.stopped_states[-1] == "TrainModel"
-    assert "was aborted (ABORTED). Its window demand#2011-W35 is free again." in day.stopped_told
-    assert room.states(day.untrained.execution)[:2] == ["ReclaimWindow", "TrainModel"]
-    assert day.untrained.input["resume"]["execution"] == day.stopped.arn
-    assert "It is taken up by a new execution. Repeated: TrainModel" in day.words[0]
+def test_a_stopped_execution_frees_its_window_says_so_and_is_taken_up_where_it_was(day: Day) -> None:
+    assert day.stopped.status == "ABORTED" and room.states(day.stopped.execution)[-1] == "TrainModel"
+    assert "was aborted" in day.freed["Message"] and "demand#2011-W35 is free again" in day.freed["Message"]
+    assert f"mlops-kit redrive {day.stopped.arn}" in day.freed["Message"]
+    assert "Repeated: TrainModel and what follows." in day.words[0]
     assert "Kept: ClaimWindow, PrepareTrainingData." in day.words[0]
 
 
@@ -169,37 +165,32 @@ def test_one_that_always_fails_ends_in_notify_failure_with_the_true_cause(day: D
     assert execution.status == "FAILED" and execution.error == "States.TaskFailed"
     assert room.states(execution)[-3:] == ["ReleaseWindow", "NotifyFailure", "RetrainingFailed"]
     assert execution.cause is not None and "the training is broken" in execution.cause
-    [stopped] = room.visit(day.stopped.execution, "TrainModel").attempts
-    assert stopped.ended is not None and stopped.error == "MlopsKit.Stopped"
-    tried = room.visit(execution, "TrainModel").attempts
-    assert [attempt.error for attempt in tried] == ["States.TaskFailed"] * 3
-    subject, failed, *_ = day.told.splitlines()
-    assert subject == "demand: retraining failed"
-    assert failed == "The retraining of demand failed in TrainModel with States.TaskFailed"
-    assert "the training is broken" in day.told
-    assert f"mlops-kit redrive {day.untrained.arn}" in day.told
-    console = (
-        f"console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/{day.untrained.arn}"
-    )
-    assert console in day.told
+    tries = [attempt.error for attempt in room.visit(execution, "TrainModel").attempts]
+    assert tries == ["States.TaskFailed"] * 3
+    assert day.told["Subject"] == "demand: retraining failed"
+    said = day.told["Message"]
+    assert said.startswith("The retraining of demand failed in TrainModel with States.TaskFailed\nCause: ")
+    assert "the training is broken" in said and f"mlops-kit redrive {day.untrained.arn}\n" in said
+    console = "https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/"
+    assert f"{console}{day.untrained.arn}" in said
 
 
 def test_each_failure_is_taken_up_where_it_happened_without_repeating_what_came_before(day: Day) -> None:
-    entered = [room.states(run.execution) for run in (day.unscored, day.unserved, day.served)]
-    failed = ["TrainModel", "ScoreModels", "DeployModel"]
-    assert [states[:2] for states in entered] == [["ReclaimWindow", state] for state in failed]
-    for words, state in zip(day.words[1:], failed, strict=True):
+    failed = ["TrainModel", "TrainModel", "ScoreModels", "DeployModel"]
+    entered = [room.states(run.execution)[:2] for run in day.taken_up]
+    assert entered == [["ReclaimWindow", state] for state in failed]
+    for words, state in zip(day.words, failed, strict=True):
         assert f"Repeated: {state} and what follows." in words
-    linked = [run.input["resume"]["execution"] for run in (day.unscored, day.unserved, day.served)]
-    assert linked == [day.untrained.arn, day.unscored.arn, day.unserved.arn]
-    first = room.given(day.untrained.execution, "TrainModel")["prefix"]
+    before = [day.stopped, *day.taken_up[:-1]]
+    assert [run.input["resume"]["execution"] for run in day.taken_up] == [run.arn for run in before]
+    first = room.given(day.stopped.execution, "TrainModel")["prefix"]
     assert room.given(day.served.execution, "ApproveModel")["prefix"] == first
 
 
 def test_a_failure_of_the_scoring_is_told_with_its_cause(day: Day) -> None:
     failure = day.unscored.failure
     assert failure is not None and (failure.state, failure.attempts) == ("ScoreModels", 3)
-    assert "the scoring is broken" in failure.cause and "mlops-kit redrive day-again" in failure.suggestion
+    assert "the scoring is broken" in failure.cause and "mlops-kit redrive day-again-2" in failure.suggestion
 
 
 def test_an_endpoint_that_does_not_come_up_falls_back_and_is_noticed(
@@ -214,11 +205,12 @@ def test_an_endpoint_that_does_not_come_up_falls_back_and_is_noticed(
     assert seen["endpoint"]["status"] == "InService" and seen["endpoint"]["config"] == old
     assert seen["endpoint_config"] != old and "the serving is broken" in failed["cause"]
     assert "ApproveModel" not in room.states(day.unserved.execution)
-    assert day.champions[0] == day.champions[1] == day.champions[2] != day.champions[3]
+    *before, now = day.champions
+    assert len(set(before)) == 1 and now not in before
     package = town.session.client("sagemaker").describe_model_package(
         ModelPackageName=room.given(day.unserved.execution, "DeployModel")["model_package"]
     )
-    assert package["ModelPackageArn"] == day.champions[3] and package["ModelApprovalStatus"] == "Approved"
+    assert package["ModelPackageArn"] == now and package["ModelApprovalStatus"] == "Approved"
 
 
 def test_in_the_end_the_challenger_serves_and_the_window_is_done(town: Town, day: Day) -> None:

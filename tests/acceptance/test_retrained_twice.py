@@ -102,7 +102,9 @@ def test_the_registry_tells_where_a_champion_comes_from(town: Town, second: kit.
     )
     data, profile = (stored(town, execution, name) for name in ("data.json", "profile.json"))
     assert metadata["data_hash"] == data["data_hash"] and len(metadata["data_hash"]) == 64
-    assert metadata["profile"].endswith("/profile.json") and "temperature" in json.dumps(profile)
+    assert metadata["profile"].endswith("/profile.json") and profile["numeric"]["temp"]["count"] == int(
+        metadata["rows"]
+    )
     statistics = package(town, second)["ModelMetrics"]
     assert statistics["ModelDataQuality"]["Statistics"]["S3Uri"] == metadata["profile"]
     assert statistics["ModelQuality"]["Statistics"]["S3Uri"].endswith("/metrics/metrics.json")

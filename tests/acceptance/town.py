@@ -71,17 +71,17 @@ class Town:
 
     def messages(self, topic: str, about: str) -> list[dict[str, str]]:
         """What the topic told about an execution so far; others' messages are left for them."""
-        sqs, found = self.session.client("sqs"), []
+        sqs = self.session.client("sqs")
+        request = {"QueueUrl": self.told[topic], "MaxNumberOfMessages": 10, "VisibilityTimeout": 0}
+        found: dict[str, dict[str, str]] = {}  # by id: what is left visible is received again
         for _ in range(50):
-            answer = sqs.receive_message(
-                QueueUrl=self.told[topic], MaxNumberOfMessages=10, VisibilityTimeout=0, WaitTimeSeconds=0
-            )
+            answer = sqs.receive_message(**request)
             new = [json.loads(one["Body"]) for one in answer.get("Messages", ())]
-            found += [one for one in new if f":{about}" in one["Message"] and one not in found]
+            found |= {one["MessageId"]: one for one in new if f":{about}" in one["Message"]}
             if found:
                 break
             time.sleep(0.1)
-        return found
+        return list(found.values())
 
     def put(self, artifact: Artifact, **files: str | None) -> None:
         """Replace an artifact's object in S3: by a packing with other contents of some files, or its own."""
