@@ -82,13 +82,13 @@ def _input_schema(states: Sequence[str]) -> dict[str, Any]:
             "as_of": {
                 "type": "string",
                 "pattern": x.MOMENT_PATTERN,
-                "description": "UTC day or time that the run stands for; default its start.",
+                "description": "UTC day or time that it stands for, such as 2011-07-01; default its start.",
             },
             "train_start": {
                 **DAY,
-                "description": "First day of the window; default 181 days before its end.",
+                "description": "First day of the window, such as 2011-01-01; default 181 days before its end.",
             },
-            "train_end": {**DAY, "description": "Day after the window's last; default as_of."},
+            "train_end": {**DAY, "description": "Day after its last, such as 2011-07-01; default as_of."},
             "force": {"type": "boolean", "description": "Retrain although the window is claimed or done."},
             "git_commit": {
                 "type": "string",
