@@ -59,6 +59,7 @@ class Lake:
         keys = [{"Name": "day", "Type": "string"}]
         told = {"Name": "rides", "StorageDescriptor": parquet, "PartitionKeys": keys}
         glue.create_table(DatabaseName=self.name, TableInput=told)
+        self.end("MSCK REPAIR TABLE rides")
 
     def start(self, query: str, where: str = "results/") -> str:
         answer = self.aws.client("athena").start_query_execution(
@@ -223,11 +224,25 @@ def test_unload_writes_objects_and_says_which(lake: Lake) -> None:
     assert lake.object(uri).decode().splitlines()[0] == '{"hour":0,"count":16}'
 
 
-def test_the_catalogue_can_be_asked_and_repaired(lake: Lake) -> None:
-    lake.rows("MSCK REPAIR TABLE rides")
+def test_the_catalogue_can_be_asked(lake: Lake) -> None:
     assert lake.rows("SHOW PARTITIONS rides") == [["day=2011-01-01"], ["day=2011-01-02"]]
     assert ["hours"] in lake.rows("SHOW TABLES")
     assert lake.rows("DESCRIBE hours") == [["hour", "int", ""], ["count", "bigint", ""]]
+
+
+def test_only_partitions_that_the_catalogue_knows_are_read(lake: Lake) -> None:
+    lake.rows(
+        f"CREATE EXTERNAL TABLE late (n int) PARTITIONED BY (day string) ROW FORMAT DELIMITED "
+        f"FIELDS TERMINATED BY ',' LOCATION 's3://{lake.name}/late/'"
+    )
+    for key, body in (("late/day=1/a", b"1\n"), ("elsewhere/a", b"2\n")):
+        lake.aws.client("s3").put_object(Bucket=lake.name, Key=key, Body=body)
+    assert lake.rows("SELECT count(*) FROM late") == [["0"]]
+    lake.rows("MSCK REPAIR TABLE late")
+    lake.rows(f"ALTER TABLE late ADD PARTITION (day = '2') LOCATION 's3://{lake.name}/elsewhere/'")
+    assert lake.rows("SELECT n, day FROM late ORDER BY n") == [["1", "1"], ["2", "2"]]
+    assert "AlreadyExistsException" in lake.why("ALTER TABLE late ADD PARTITION (day = '2')")
+    lake.rows("ALTER TABLE late ADD IF NOT EXISTS PARTITION (day = '2')")
 
 
 def test_an_unknown_workgroup_is_refused_and_one_that_enforces_its_place_is_obeyed(lake: Lake) -> None:

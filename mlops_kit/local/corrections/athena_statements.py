@@ -43,11 +43,24 @@ class Write:
 
 @dataclass(frozen=True)
 class Look:
-    """A statement about the catalogue: tables, databases, partitions, describe or repair."""
+    """A statement about the catalogue.
+
+    Attributes
+    ----------
+    kind : str
+        tables, databases, partitions, describe, repair (MSCK) or add (a partition).
+    database, table : str or None
+        Of what.
+    values, location, optional : tuple, str, bool
+        The partition to add, as pairs; its LOCATION; IF NOT EXISTS.
+    """
 
     kind: str
     database: str | None = None
     table: str = ""
+    values: tuple[tuple[str, str], ...] = ()
+    location: str = ""
+    optional: bool = False
 
 
 def parse(query: str, cursor_of: Callable[[str], Any]) -> Write | Look | None:
@@ -59,7 +72,7 @@ def parse(query: str, cursor_of: Callable[[str], Any]) -> Write | Look | None:
         It begins like one of these and does not go on like it.
     """
     cursor = cursor_of(query.strip().rstrip(";"))
-    for reads in (_unload, _insert, _create, _look):
+    for reads in (_unload, _insert, _create, _alter, _look):
         cursor.reset()
         found = reads(cursor)
         if found is not None:
@@ -163,6 +176,28 @@ def _create(cursor: Any) -> Write | None:
     if not cursor.keywords("as"):
         raise _malformed("CREATE TABLE ... AS wants a query")
     return Write("create", _rest(cursor), database, table, properties=properties, optional=optional)
+
+
+def _alter(cursor: Any) -> Look | None:
+    if not cursor.keywords("alter", "table"):
+        return None
+    database, table = _name(cursor)
+    if not cursor.keywords("add"):
+        raise QueryFailed("NOT_SUPPORTED: Of ALTER TABLE, the embedded AWS has ADD PARTITION only")
+    optional = cursor.keywords("if", "not", "exists")
+    if not (cursor.keywords("partition") and cursor.punct("(")):
+        raise _malformed("ADD wants PARTITION (key = 'value')")
+    values = []
+    while not cursor.punct(")"):
+        key = cursor.identifier()
+        if key is None or not cursor.punct("="):
+            raise _malformed("a partition's value cannot be read")
+        values.append((key, str(_value(cursor))))
+        cursor.punct(",")
+    location = cursor.string() if cursor.keywords("location") else ""
+    if not cursor.at_end():
+        raise QueryFailed("NOT_SUPPORTED: The embedded AWS adds one partition at a time")
+    return Look("add", database, table, tuple(values), location or "", optional)
 
 
 def _look(cursor: Any) -> Look | None:

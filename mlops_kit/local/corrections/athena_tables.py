@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from mlops_kit.local.corrections.athena_engine import Catalogue
+from mlops_kit.local.corrections.athena_engine import Catalogue, literal, quoted
 from mlops_kit.local.corrections.athena_statements import Look
 from mlops_kit.local.corrections.athena_values import QueryFailed, Rows
 from mlops_kit.local.ministack import module
@@ -72,11 +73,30 @@ class Tables:
                 f"NOT_SUPPORTED: The embedded AWS does not read {kind} tables ({table['Name']})"
             )
         location = (table.get("StorageDescriptor") or {}).get("Location") or ""
+        projected = str((table.get("Parameters") or {}).get("projection.enabled", "")).lower() == "true"
+        if table.get("PartitionKeys") and not projected:
+            return self._partitioned(table, folders)
         files = self._athena._materialize_table_files(location, folders)
         made: str = (
             self._athena._table_relation(table, files) if files else self._athena._empty_relation(table)
         )
         return made
+
+    def _partitioned(self, table: Mapping[str, Any], folders: list[str]) -> str:
+        """What lies in the partitions that the catalogue knows; Athena sees no others."""
+        keys, parts = table["PartitionKeys"], [str(self._athena._empty_relation(table))]
+        bare = {**table, "PartitionKeys": []}
+        for known in self._glue._partitions.get(f"{table['DatabaseName']}/{table['Name']}") or ():
+            location = (known.get("StorageDescriptor") or {}).get("Location") or ""
+            files = self._athena._materialize_table_files(location, folders)
+            if files:
+                values = ", ".join(
+                    f"CAST({literal(value)} AS {self._athena._duckdb_type(key)}) AS {quoted(key['Name'])}"
+                    for key, value in zip(keys, known["Values"], strict=True)
+                )
+                read = self._athena._table_relation(bare, files)
+                parts.append(f"(SELECT *, {values} FROM {read})")  # noqa: S608 - made by us
+        return "(" + " UNION ALL BY NAME ".join(f"SELECT * FROM {part}" for part in parts) + ")"  # noqa: S608
 
     def create(self, database: str, definition: Any) -> None:
         """Make a table from ministack's form of its DDL."""
@@ -134,10 +154,29 @@ class Tables:
         if asked.kind == "repair":
             self.register(holder, table)
             return Rows()
+        if asked.kind == "add":
+            self._add(holder, table, asked)
+            return Rows()
         keys = [key["Name"] for key in table.get("PartitionKeys") or ()]
         known = self._glue._partitions.get(f"{holder}/{table['Name']}") or ()
         lines = ["/".join(f"{k}={v}" for k, v in zip(keys, one["Values"], strict=True)) for one in known]
         return _rows(("partition",), sorted([line] for line in lines))
+
+    def _add(self, database: str, table: Mapping[str, Any], asked: Look) -> None:
+        """ALTER TABLE ADD PARTITION."""
+        keys, told = [key["Name"] for key in table.get("PartitionKeys") or ()], dict(asked.values)
+        if sorted(keys) != sorted(told):
+            raise QueryFailed(f"SYNTAX_ERROR: The partition keys of {table['Name']} are {', '.join(keys)}")
+        storage = table["StorageDescriptor"]
+        default = storage["Location"].rstrip("/") + "/" + "/".join(f"{key}={told[key]}" for key in keys)
+        given = {
+            "Values": [told[key] for key in keys],
+            "StorageDescriptor": {**storage, "Location": asked.location or default},
+        }
+        request = {"DatabaseName": database, "TableName": table["Name"], "PartitionInputList": [given]}
+        errors = json.loads(self._glue._batch_create_partition(request)[2])["Errors"]
+        if errors and not asked.optional:
+            raise QueryFailed("FAILED: AlreadyExistsException: Partition already exists.")
 
     def register(self, database: str, table: Mapping[str, Any]) -> None:
         """Put the partitions that lie under a table's location into the catalogue."""
