@@ -73,7 +73,9 @@ class Load:
             self._change,
         ]  # fmt: skip
         self._threads = [
-            threading.Thread(target=self._run, args=(work, random.Random(f"{seed}/{number}")))
+            threading.Thread(
+                name=work.__name__, target=self._run, args=(work, random.Random(f"{seed}/{number}"))
+            )
             for number, work in enumerate(works)
         ]
         self._count = 0
@@ -86,6 +88,9 @@ class Load:
     def end(self) -> None:
         """Bring them to rest, but for those who answer what executions wait for."""
         self._paused.set()
+        for thread in self._threads:
+            if thread.name != self._answer.__name__:
+                thread.join()
 
     def close(self) -> None:
         """End them all."""

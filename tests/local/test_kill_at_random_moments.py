@@ -177,12 +177,14 @@ def _check_ministack(load: Load) -> None:
 
 def _drain(load: Load) -> set[int]:
     """All messages of the queue, those in flight too."""
-    sqs, found = load.aws.client("sqs"), set()
-    deadline = time.monotonic() + 5  # more than the longest visibility timeout
-    while time.monotonic() < deadline:
-        answer = sqs.receive_message(QueueUrl=load.queue, MaxNumberOfMessages=10, VisibilityTimeout=60)
+    sqs, found = load.aws.client("sqs"), set[int]()
+    begin = time.monotonic()
+    while True:
+        answer = sqs.receive_message(QueueUrl=load.queue, MaxNumberOfMessages=10, VisibilityTimeout=600)
         found |= {int(message["Body"]) for message in answer.get("Messages", [])}
         if not answer.get("Messages"):
+            if time.monotonic() - begin > 4:  # more than the longest visibility timeout
+                break
             time.sleep(0.1)
     return found
 
