@@ -62,7 +62,7 @@ def serve(argv: Sequence[str], url: str, environment: Mapping[str, str], idle: f
         argv, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        while not _answers(url):
+        while not answers(url):
             if process.poll() is not None or time.perf_counter() - begin > 60:
                 raise RuntimeError(f"{argv[0]} does not answer at {url}")
             time.sleep(0.01)
@@ -70,7 +70,7 @@ def serve(argv: Sequence[str], url: str, environment: Mapping[str, str], idle: f
         time.sleep(1)
         before = _cpu(process.pid)
         time.sleep(idle)
-        return Served(ready, _resident(process.pid), _cpu(process.pid) - before)
+        return Served(ready, resident(process.pid), _cpu(process.pid) - before)
     finally:
         process.terminate()
         process.wait(30)
@@ -83,7 +83,8 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether somebody answers over HTTP there."""
     try:
         urllib.request.urlopen(url, timeout=1)
     except urllib.error.HTTPError:
@@ -93,7 +94,8 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
+    """MB resident of a process (Linux only)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
