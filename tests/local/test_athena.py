@@ -60,6 +60,7 @@ class Lake:
         told = {"Name": "rides", "StorageDescriptor": parquet, "PartitionKeys": keys}
         glue.create_table(DatabaseName=self.name, TableInput=told)
         self.end("MSCK REPAIR TABLE rides")
+        glue.create_table(DatabaseName=self.name, TableInput={"Name": "seen", "TableType": "VIRTUAL_VIEW"})
 
     def start(self, query: str, where: str = "results/") -> str:
         answer = self.aws.client("athena").start_query_execution(
@@ -172,6 +173,13 @@ def test_sql_that_reaches_for_the_host_is_refused(lake: Lake, query: str) -> Non
         ("SELECT 1; SELECT 2", "SYNTAX_ERROR: Only one sql statement is allowed"),
         ("SELECT CAST('x' AS int)", "INVALID_CAST_ARGUMENT: "),
         ("DELETE FROM hours", "NOT_SUPPORTED: "),
+        ("CREATE VIEW v AS SELECT 1 AS a", "NOT_SUPPORTED: "),
+        ("CREATE TABLE t WITH (bucket_count = 3) AS SELECT 1 AS a", "NOT_SUPPORTED: "),
+        ("CREATE TABLE t WITH (format = 'ORC') AS SELECT 1 AS a", "NOT_SUPPORTED: "),
+        ("ALTER TABLE hours SET LOCATION 's3://x/'", "NOT_SUPPORTED: "),
+        ("INSERT INTO nope SELECT 1", "TABLE_NOT_FOUND: "),
+        ("SHOW PARTITIONS nope", "TABLE_NOT_FOUND: "),
+        ("SELECT * FROM seen", "NOT_SUPPORTED: "),
     ],
 )
 def test_a_query_that_cannot_run_fails_with_a_reason(lake: Lake, query: str, words: str) -> None:

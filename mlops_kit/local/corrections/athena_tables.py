@@ -13,7 +13,7 @@ from mlops_kit.local.corrections.athena_statements import Look
 from mlops_kit.local.corrections.athena_values import QueryFailed, Rows
 from mlops_kit.local.ministack import module
 
-_UNREADABLE = ("avro", "orc", "iceberg")
+_UNREADABLE = {"avro", "orc", "iceberg", "virtual_view"}
 
 
 class Tables:
@@ -65,12 +65,11 @@ class Tables:
 
     def _relation(self, table: Mapping[str, Any], folders: list[str]) -> str:
         kind = self._athena._data_format(table)
-        if (
-            kind in _UNREADABLE
-            or str((table.get("Parameters") or {}).get("table_type", "")).lower() == "iceberg"
-        ):
+        kept = str((table.get("Parameters") or {}).get("table_type", kind)).lower()
+        unreadable = {kind, kept, str(table.get("TableType")).lower()} & _UNREADABLE
+        if unreadable:
             raise QueryFailed(
-                f"NOT_SUPPORTED: The embedded AWS does not read {kind} tables ({table['Name']})"
+                f"NOT_SUPPORTED: The embedded AWS reads no table like {table['Name']}: {min(unreadable)}"
             )
         location = (table.get("StorageDescriptor") or {}).get("Location") or ""
         projected = str((table.get("Parameters") or {}).get("projection.enabled", "")).lower() == "true"

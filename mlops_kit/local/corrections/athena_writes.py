@@ -18,6 +18,10 @@ _OPTIONS = {
     "json": {"FORMAT": "json"},
     "textfile": {"FORMAT": "csv", "HEADER": "false", "QUOTE": "''", "ESCAPE": "''", "NULLSTR": "'\\N'"},
 }
+_PROPERTIES = (
+    *("format", "external_location", "partitioned_by", "field_delimiter"),
+    *("compression", "write_compression", "parquet_compression"),
+)
 _JSON_SERDE = "org.openx.data.jsonserde.JsonSerDe"
 
 
@@ -183,6 +187,10 @@ def _format(write: Write, key: str, default: str) -> str:
     kind = str(write.properties.get(key, default)).lower()
     if kind not in _OPTIONS:
         raise QueryFailed(f"NOT_SUPPORTED: The embedded AWS writes PARQUET, JSON and TEXTFILE, not '{kind}'")
+    for name, value in write.properties.items():
+        compression = "snappy" if kind == "parquet" else "none"
+        if name not in _PROPERTIES or (name.endswith("compression") and value.lower() != compression):
+            raise QueryFailed(f"NOT_SUPPORTED: The embedded AWS does not know {name} = {value} of {kind}")
     return kind
 
 
