@@ -123,11 +123,12 @@ def decide(
     why = f"The execution ended in {last.state} ({execution.status})."
     if then != now:
         why += " The definition was changed meanwhile."
-    number = _last_entry(top, _entries(now))
-    if number is None and redrivable:
+    for definition in (now, then):  # one in which it can begin no more is refused with words
+        number = _last_entry(top, _entries(definition))
+        if number is not None:
+            return _resume(execution, top, number, now, why)
+    if redrivable:
         return _resume(execution, top, len(top) - 1, now, f"{why} AWS cannot redrive it: {redrivable}")
-    if number is not None:
-        return _resume(execution, top, number, now, why)
     if then != now:
         why += " The old one goes on."
     return Decision("redrive", last.state, _kept(top[:-1], last.state), why)

@@ -273,6 +273,23 @@ def test_an_end_between_two_works_begins_again_at_the_work_before() -> None:
     assert (found.way, found.state, found.keeps) == ("resume", "Prepare", ())
 
 
+def test_what_cannot_be_redriven_is_refused_with_what_to_do_instead() -> None:
+    then = catching("q")
+    del then["States"]["Train"]["Catch"]
+    now = json.loads(json.dumps(then).replace("Train", "Fit"))
+    happened = visits(("Prepare", "Task", "SUCCEEDED"), ("Train", "Task", "FAILED"))
+    with pytest.raises(
+        UsageError, match=r"cannot begin at Train(.|\n)*begin at Fit, Prepare(.|\n)*mlops-kit run"
+    ):
+        recovery.decide(happened, then, now, "")
+    closed = catching("q", entry=False)
+    del closed["States"]["Train"]["Catch"]
+    old = "Execution is NOT_REDRIVABLE because it exceeds the 14 day limit"
+    with pytest.raises(UsageError, match=r"AWS cannot redrive it: .* 14 day(.|\n)*mlops-kit run"):
+        recovery.decide(happened, closed, closed, old)
+    assert "The old one goes on." in str(recovery.decide(happened, closed, {**closed, "Comment": "new"}, ""))
+
+
 def test_a_mended_definition_is_used_instead_of_the_old_one(where: Session) -> None:
     broken = catching(queues(where, "prepare"))
     del broken["States"]["Train"]["Catch"]
