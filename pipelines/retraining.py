@@ -86,7 +86,7 @@ def _input_schema(states: Sequence[str]) -> dict[str, Any]:
             },
             "train_start": {
                 **DAY,
-                "description": "First day of the window, such as 2011-01-01; default 181 days before its end.",
+                "description": "First day of it, such as 2011-01-01; default 181 days before its end.",
             },
             "train_end": {**DAY, "description": "Day after its last, such as 2011-07-01; default as_of."},
             "force": {"type": "boolean", "description": "Retrain although the window is claimed or done."},

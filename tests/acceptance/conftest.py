@@ -17,8 +17,10 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     folder = tmp_path_factory.mktemp("town")
     aws = EmbeddedAws(folder / "state", ("--at", "2011-07-01"))
     aws.start()
-    yield room.build(aws, folder / "kit")
-    aws.stop()
+    try:
+        yield room.build(aws, folder / "kit")
+    finally:
+        aws.stop()
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,10 @@ WRONG = [
     (["run", "retraining", "--input", "[1]"], r"--input holds \[1\], not an object"),
     (["run", "retraining", "--input", "@none.json"], "none.json cannot be read"),
     (["run", "retraining", "--input", '{"asof": "2011-07-01"}'], "unknown field asof.*fields are: as_of"),
-    (["run", "retraining", "--input", '{"as_of": "July"}'], 'as_of is "July": it must match.*UTC day .* such as 2011-07-01'),
+    (
+        ["run", "retraining", "--input", '{"as_of": "July"}'],
+        'as_of is "July": it must match.*UTC day .* such as 2011-07-01',
+    ),
     (["run", "retraining", "--input", '{"force": "yes"}'], 'force is "yes": it must be boolean'),
     (["run", "retraining", "--input", '{"train_end": 5}'], "train_end is 5: it must be string"),
     (["notebook", "notebooks/03_run_and_history.ipynb", "-p", "asof", "1"], "no parameter 'asof'.*it has"),

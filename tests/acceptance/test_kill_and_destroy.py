@@ -29,14 +29,16 @@ def survived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survived]:
     folder = tmp_path_factory.mktemp("killed")
     aws = EmbeddedAws(folder / "state", ("--at", "2011-07-01"))
     aws.start()
-    town = room.build(aws, folder / "kit")
-    run = town.start("killed", as_of="2011-07-01")
-    town.until(lambda: submitted(town, run) == 2, lambda: str(run))
-    before = events(town, run)
-    aws.kill()
-    aws.start()
-    yield Survived(town, town.ended(run), before)
-    aws.stop()
+    try:
+        town = room.build(aws, folder / "kit")
+        run = town.start("killed", as_of="2011-07-01")
+        town.until(lambda: submitted(town, run) == 2, lambda: str(run))
+        before = events(town, run)
+        aws.kill()
+        aws.start()
+        yield Survived(town, town.ended(run), before)
+    finally:
+        aws.stop()
 
 
 def events(town: Town, run: kit.Run) -> list[dict[str, object]]:
