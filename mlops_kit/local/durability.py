@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 
 from mlops_kit.local.state_folder import write_atomically
@@ -35,6 +35,8 @@ class Saver:
         self._folder = folder
         self._snapshot = snapshot
         self._changed: set[str] = set()
+        self._awaited: set[str] = set()  # of these, what `settle` waits for
+        self._on_its_way = False  # something that `settle` waits for is being written
         self._written: dict[str, bytes] = {}
         self._saving = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -46,31 +48,50 @@ class Saver:
         """Name the loop that everything runs on."""
         self._loop = loop
 
-    def touch(self, names: Iterable[str]) -> None:
-        """Say that services may have changed; from any thread."""
-        self._changed.update(names)
+    def touch(self, names: Set[str], awaited: bool = True) -> None:
+        """Say that services may have changed; from any thread.
+
+        Parameters
+        ----------
+        names : set of str
+            The services.
+        awaited : bool
+            False for what is said about a change and is none: events, log lines and metrics of our own.
+        """
+        self._changed |= names
+        if awaited:
+            self._awaited |= names
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._arm)
 
     def settle(self) -> None:
-        """Block a worker thread until everything that has changed so far is on disk."""
-        if self._loop is not None and (self._changed or self._saving.locked()):
-            asyncio.run_coroutine_threadsafe(self.save(), self._loop).result()
+        """Block a worker thread until everything awaited that has changed so far is on disk."""
+        if self._loop is not None and (self._awaited or self._on_its_way):
+            asyncio.run_coroutine_threadsafe(self._save(self._awaited), self._loop).result()
 
     async def save(self) -> None:
         """Write what has changed, and return when it is on disk."""
+        await self._save(self._changed)
+
+    async def _save(self, wanted: set[str]) -> None:
         async with self._saving:
-            names, self._changed = self._changed, set()
+            names = set(wanted)
             if not names:
                 return
-            began = time.monotonic()
-            snapshot = self._snapshot(names)
-            self._cost = time.monotonic() - began
+            self._on_its_way = not names.isdisjoint(self._awaited)  # before `settle` misses them below
+            self._changed -= names
+            self._awaited -= names
             try:
+                began = time.monotonic()
+                snapshot = self._snapshot(names)
+                self._cost = time.monotonic() - began
                 await asyncio.to_thread(self._write, snapshot)
-            except OSError:
+            except BaseException:
                 self._changed |= names
+                self._awaited |= names
                 raise
+            finally:
+                self._on_its_way = False
 
     def _arm(self) -> None:
         if self._timer is None and self._loop is not None:

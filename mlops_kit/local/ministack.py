@@ -134,6 +134,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 
 _ATTEMPTS = 5
 _READS = re.compile(r"(Get|List|Describe|Head|BatchGet|Query|Scan|Filter|Select|Lookup|Preview|Validate)")
+_INVOKE = re.compile(r"/2015-03-31/functions/[^/]+/invocations")
 # What a call to one service may change in others, because it delivers to them or runs code.
 _EFFECTS: Mapping[str, tuple[str, ...]] = {
     "events": ("sqs", "sns", "lambda", "logs", "monitoring"),
@@ -205,6 +206,8 @@ class Ministack:
     def changes(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> set[str]:
         """Names of the services that a request may change; empty for a read."""
         service = self._app.detect_service(method, path, headers, {})
+        if self.runs(path, headers):
+            return {"logs", "monitoring"}
         action = headers.get("x-amz-target", "").rpartition(".")[2]
         if not action and body.startswith(b"Action="):
             action = body[7:80].partition(b"&")[0].decode("latin-1")
@@ -212,6 +215,11 @@ class Ministack:
         if reads and action not in ("ReceiveMessage", "GetQueueUrl"):
             return set()
         return self.affected(service)
+
+    def runs(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether a request only runs a function and waits: what that changes comes through the port too."""
+        kind = headers.get("x-amz-invocation-type", "RequestResponse")
+        return _INVOKE.fullmatch(path) is not None and kind == "RequestResponse"
 
     def affected(self, service: str) -> set[str]:
         """A service and those that a change of it reaches."""

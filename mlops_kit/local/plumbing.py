@@ -127,13 +127,13 @@ class Plumbing:
         with self._ministack.scope(ACCOUNT, region):
             if kind == "event":
                 self._ministack.put_service_event(item)
-                self._saver.touch(self._ministack.affected("events"))
+                self._saver.touch(self._ministack.affected("events"), awaited=False)
             elif kind == "metric":
                 await self._ministack.call("monitoring", "GraniteServiceVersion20100801.PutMetricData", item)
-                self._saver.touch(self._ministack.affected("monitoring"))
+                self._saver.touch(self._ministack.affected("monitoring"), awaited=False)
             else:
                 await self._write_lines(region, *item)
-                self._saver.touch(self._ministack.affected("logs"))
+                self._saver.touch(self._ministack.affected("logs"), awaited=False)
 
     async def _write_lines(
         self, region: str, group: str, stream: str, lines: list[tuple[float, str]]

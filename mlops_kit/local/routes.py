@@ -93,7 +93,8 @@ class Router:
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":  # before the caller can know: `settle` counts on it
-                self._saver.touch(self._ministack.changes(scope["method"], scope["path"], headers, beginning))
+                changed = self._ministack.changes(scope["method"], scope["path"], headers, beginning)
+                self._saver.touch(changed, awaited=not self._ministack.runs(scope["path"], headers))
             await send(message)
 
         await self._ministack.app(scope, received, sent)

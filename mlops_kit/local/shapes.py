@@ -49,10 +49,11 @@ def serialise(shape: Any, value: Any) -> Any:
     if kind == "structure":
         if getattr(shape, "is_document_type", False):
             return value
+        members = shape.members  # may be many, of which few are there
         return {
-            member.serialization.get("name", name): serialise(member, value[name])
-            for name, member in shape.members.items()
-            if value.get(name) is not None
+            members[name].serialization.get("name", name): serialise(members[name], item)
+            for name, item in value.items()
+            if item is not None and name in members
         }
     if kind == "list":
         return [serialise(shape.member, item) for item in value]
