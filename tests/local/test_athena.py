@@ -323,3 +323,30 @@ def test_a_query_that_a_kill_took_along_has_failed(fresh_aws: Any) -> None:
     shown = fresh_aws.client("athena").get_query_execution(QueryExecutionId=execution)["QueryExecution"]
     assert shown["Status"]["State"] == "FAILED"
     assert "stopped while the query ran" in shown["Status"]["StateChangeReason"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("1e-4", "1.0E-4"),
+        ("12345678.5e0", "1.23456785E7"),
+        ("-1e10", "-1.0E10"),
+        ("0.1e0", "0.1"),
+        ("CAST('NaN' AS double)", "NaN"),
+        ("CAST(1.50 AS decimal(10,2))", "1.50"),
+        ("date '2011-01-02'", "2011-01-02"),
+        ("from_iso8601_timestamp('2011-01-02T03:04:05Z')", "2011-01-02 03:04:05.000 UTC"),
+        ("ARRAY[1, NULL, 3]", "[1, null, 3]"),
+        ("CAST('ab' AS varbinary)", "61 62"),
+        ("to_unixtime(timestamp '1970-01-01 00:01:00')", "60.0"),
+        ("date_format(timestamp '2011-01-02 03:04:05', '%Y-%m-%d %H:%i:%s')", "2011-01-02 03:04:05"),
+        ("regexp_like('season', '^sea')", "true"),
+        ("json_extract_scalar('{\"a\": {\"b\": 3}}', '$.a.b')", "3"),
+        ("array_join(ARRAY['a', 'b'], '-')", "a-b"),
+        ("split_part('a-b', '-', 2)", "b"),
+        ("element_at(MAP(ARRAY['k'], ARRAY[7]), 'k')", "7"),
+        ("element_at(ARRAY[4, 5], 2)", "5"),
+    ],
+)
+def test_values_are_written_as_athena_writes_them(lake: Lake, expression: str, shown: str) -> None:
+    assert lake.rows(f"SELECT {expression} AS x") == [[shown]]

@@ -24,6 +24,7 @@ _MACROS = (
     "array_join(a, s) AS array_to_string(a, s)",
     "date_add(u, n, t) AS t + n * CAST('1 ' || u AS INTERVAL)",
     "date_format(t, f) AS strftime(t, replace(replace(f, '%i', '%M'), '%s', '%S'))",
+    "element_at(c, k) AS c[k]",  # DuckDB's own gives a list
     "from_iso8601_timestamp(s) AS CAST(s AS TIMESTAMPTZ)",
     "from_unixtime(x) AS CAST(make_timestamp(CAST(x * 1000000 AS BIGINT)) AS TIMESTAMP)",
     "json_extract_scalar(j, p) AS json_extract_string(j, p)",
