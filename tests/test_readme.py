@@ -65,7 +65,7 @@ def test_its_example_runs_as_it_stands(fresh_aws: Any, tmp_path: Path) -> None:
         return done.stdout
 
     run([sys.executable, "-c", python_block() + "\nassert run.status == 'SUCCEEDED', run.failure"])
-    kit = [sys.executable, "-m", "mlops_kit.cli"]
+    kit = [str(Path(sys.executable).parent / "mlops-kit")]
     assert "no changes" in run([*kit, "plan", "retraining"]).lower()
     assert "SUCCEEDED" in run([*kit, "history", "retraining"])
     page = tmp_path / "report.html"
