@@ -17,7 +17,6 @@ test: env
 	@$(BIN)/python -m pytest -m "not slow and not browser"
 	@$(BIN)/python -m pytest -m "slow or browser"
 	@$(BIN)/python -m pytest -p no:cacheprovider --nbval tests/notebooks --nbval-sanitize-with tests/notebooks/sanitize.cfg
-	@$(BIN)/python -m tests.nbval_sources
 
 env: $(STAMP)
 

@@ -7,26 +7,31 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_kit.errors import KitError
-from mlops_kit.settings import Settings
+from mlops_kit.errors import KitError, UsageError
+from mlops_kit.settings import LOCAL_PORT, Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
     from mlops_kit.deploy.aws import Session
-    from mlops_kit.observe.execution import Execution
+    from mlops_kit.local.control import Status
+    from mlops_kit.runs import Run
 
 MODEL = "demand"
 PIPELINE = f"retraining-{MODEL}"
 FIRST = date(2011, 7, 1)
-LAST = date(2012, 12, 1)
+LAST = date(2012, 12, 1)  # the data end with that month
 NOTEBOOKS = Path("notebooks")
 RUNS = Path("runs")
+TRAINING = "TrainModel"
 
 
 @dataclass
@@ -34,6 +39,7 @@ class Times:
     """Where the time went, in seconds, in the order in which it was spent."""
 
     spent: dict[str, float] = field(default_factory=dict)
+    kernels: float = 0.0
 
     @contextmanager
     def of(self, what: str) -> Iterator[None]:
@@ -49,102 +55,195 @@ def main() -> int:
     """Run the notebooks and tell what happened; gives back the exit status."""
     from rich.console import Console
 
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, highlight=False)
     try:
-        _walk(console)
+        return _walk(console)
     except KitError as error:
-        console.print(f"[bold red]Failed.[/] {error}", highlight=False)
+        console.print("[bold red]Failed.[/]", end=" ")
+        console.print(str(error), markup=False)
         return error.exit_status
     except KeyboardInterrupt:
         console.print("Stopped. The embedded AWS goes on with what it was doing; `make stop` ends it.")
         return 130
-    return 0
 
 
-def _walk(console: Any) -> None:
+def next_run(frame: pd.DataFrame) -> tuple[date, bool]:
+    """The month to retrain next, and whether it must be forced.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The runs so far, as ``kit.history`` gives them.
+
+    Returns
+    -------
+    (date, bool)
+        The first month, or the one after the newest that a run has judged. After the last month of the data
+        it is the first one again, forced, since that window is done.
+    """
+    judged = frame[frame["verdict"].notna() & frame["as_of"].notna()]
+    if judged.empty:
+        return FIRST, False
+    newest = max(date.fromisoformat(str(value)[:10]) for value in judged["as_of"])
+    following = date(newest.year + newest.month // 12, newest.month % 12 + 1, 1)
+    return (following, False) if following <= LAST else (FIRST, True)
+
+
+def _walk(console: Console) -> int:
     import mlops_kit as kit
-    from mlops_kit import notebooks
-    from mlops_kit.local import control
 
     times = Times()
-    settings = Settings.load()
+    begin = time.monotonic()
     console.print("[bold]Starting the embedded AWS[/] ...", end=" ")
     with times.of("start of the embedded AWS"):
-        status = control.start(
-            settings.state_dir, port=_port(settings), at=FIRST.isoformat(), region=settings.region
-        )
-    console.print(f"{status.url}, state in {settings.state_dir}/")
+        settings, status = _start()
+    console.print(f"{status.url}, its clock at {(status.now or '')[:16]}, state in {settings.state_dir}/")
     session = kit.session(settings)
-    as_of = _next_month(session)
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        console.print(f"[bold]{path.stem}[/]")
-        parameters = {"as_of": as_of.isoformat()} if "as_of" in notebooks.parameters(path) else {}
-        with times.of(path.stem):
-            notebooks.run(path, parameters, RUNS, log=lambda text: console.print(f"    {text}", markup=False))
+    as_of, forced = next_run(kit.history(session, PIPELINE))
+    given = {"as_of": as_of.isoformat(), **({"force": True} if forced else {})}
+    copies = [_read(console, path, given, times) for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
     run = kit.latest(session, PIPELINE)
     if run is None:
-        raise KitError(f"No execution of {PIPELINE} was found after the notebooks ran.")
+        raise KitError(f"No run of {PIPELINE} was found after the notebooks ran.")
     with times.of("report"):
         report = kit.report(session, PIPELINE, RUNS / f"{PIPELINE}.html")
-    _tell(console, run.execution, times)
-    console.print(f"\nReport        {report}\nNotebooks     {RUNS}/")
-    console.print(f"Endpoint      {settings.project}-{MODEL} at {status.url}")
-    console.print("Next          make lab: the notebooks in JupyterLab; make run: the next month; make stop")
+    _tell(console, run)
+    console.print(f"[bold]Report[/]     {report}")
+    console.print(f"[bold]Notebooks[/]  {', '.join(map(str, copies))}")
+    _tell_times(console, times, run, time.monotonic() - begin)
+    console.print("[bold]Next[/]       make run: the next month; make lab: the notebooks; make stop")
+    return 0 if run.status == "SUCCEEDED" else 1
 
 
-def _port(settings: Settings) -> int:
-    return int((settings.url or "").rpartition(":")[2])
+def _start() -> tuple[Settings, Status]:
+    """The embedded AWS that serves the state folder, started where none does."""
+    from mlops_kit.local import control
+
+    settings = Settings.load()
+    if settings.target != "local":
+        raise UsageError(
+            "`make run` works on the embedded AWS, and the target is aws.",
+            suggestion="unset MLOPS_KIT_TARGET; on AWS use mlops-kit apply and mlops-kit run.",
+        )
+    port = _port(settings.endpoint_url)
+    try:
+        status = control.start(settings.state_dir, port, FIRST.isoformat(), settings.region)
+    except control.PortInUse as error:
+        other = f"MLOPS_KIT_ENDPOINT_URL=http://127.0.0.1:{port + 1} make run"
+        advice = f"stop that program, or choose another port: {other}"
+        raise KitError(error.message, cause=error.cause, suggestion=advice) from None
+    if settings.endpoint_url not in (None, status.url):
+        raise UsageError(
+            f"{settings.state_dir} is served at {status.url}, not at {settings.endpoint_url}.",
+            suggestion="name that address, or stop the server with `make stop`.",
+        )
+    return settings, status
 
 
-def _next_month(session: Session) -> date:
-    """The first month, or the one after the newest that a run has judged."""
-    import mlops_kit as kit
+def _port(url: str | None) -> int:
+    from urllib.parse import urlsplit
 
-    done = [
-        date.fromisoformat(str(value)[:10])
-        for value, status in kit.history(session, PIPELINE)[["as_of", "status"]].itertuples(index=False)
-        if value and status == "SUCCEEDED"
-    ]
-    if not done:
-        return FIRST
-    newest = max(done)
-    following = date(newest.year + newest.month // 12, newest.month % 12 + 1, 1)
-    return following if following <= LAST else FIRST
+    if url is None:
+        return LOCAL_PORT
+    parts = urlsplit(url)
+    if parts.hostname not in ("127.0.0.1", "localhost") or parts.port is None:
+        raise UsageError(
+            f"The embedded AWS cannot be started at {url}.",
+            suggestion="name a port of this machine: MLOPS_KIT_ENDPOINT_URL=http://127.0.0.1:4600",
+        )
+    return parts.port
 
 
-def _tell(console: Any, execution: Execution, times: Times) -> None:
-    """The table of states, the verdict with its metrics, the cost, and where the time went."""
-    from rich.table import Table
+def _read(console: Console, path: Path, given: dict[str, Any], times: Times) -> Path:
+    """Run a notebook, its printed lines indented below its name and question."""
+    from mlops_kit import notebooks
 
+    console.print(f"\n[bold]{path.stem}[/]  {_question(path)}")
+    known = notebooks.parameters(path)
+    values = {name: value for name, value in given.items() if name in known}
+    with times.of(path.stem):
+        copy = notebooks.run(
+            path, values, RUNS, lambda line: console.print(f"  {line}", markup=False), results=False
+        )
+    kernel = _kernel_seconds(copy)
+    times.kernels += kernel
+    console.print(f"  [dim]{times.spent[path.stem]:.1f} s, of which its kernel's start {kernel:.1f} s[/]")
+    return copy
+
+
+def _question(path: Path) -> str:
+    """The question that a notebook answers: what its first cell says in bold."""
+    import json
+
+    first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+    return first.split("**")[1] if first.count("**") >= 2 else ""
+
+
+def _kernel_seconds(copy: Path) -> float:
+    """From papermill's begin to that of the first cell."""
+    import json
+
+    body = json.loads(copy.read_text(encoding="utf-8"))
+    marks = [cell["metadata"].get("papermill", {}).get("start_time") for cell in body["cells"]]
+    begin, first = body["metadata"]["papermill"]["start_time"], next(filter(None, marks))
+    return (datetime.fromisoformat(first) - datetime.fromisoformat(begin)).total_seconds()
+
+
+def _tell(console: Console, run: Run) -> None:
+    """The table of states, the verdict with its metrics, the endpoint and the cost."""
     from mlops_kit.observe.charts import duration
     from mlops_kit.observe.cost import estimate
-    from mlops_kit.observe.history import find_judgement
 
-    as_of = (execution.input or {}).get("as_of", "")
-    table = Table(title=f"Retraining as of {as_of}: {execution.status}", title_justify="left")
-    for column in ("state", "status", "tries", "time"):
-        table.add_column(column, justify="right" if column in ("tries", "time") else "left")
-    for name, state in execution.states.items():
-        if state.attempts or state.seconds:
-            table.add_row(name, state.status, str(state.attempts or ""), duration(state.seconds))
-    console.print()
+    as_of = (run.input or {}).get("as_of", "")
+    console.print(f"\n[bold]Retraining as of {as_of}: {run.status} in {duration(run.execution.seconds)}[/]")
+    _table(console, ("state", "status", "tries", "time"), run.rows())
+    verdict = run.verdict()
+    if verdict is not None:
+        console.print(f"[bold]Verdict    {verdict.verdict}[/]: {'; '.join(verdict.reasons)}")
+        _table(console, ("metric", *verdict.metrics), verdict.rows())
+    if run.failure is not None:
+        console.print(str(run.failure), markup=False)
+    console.print(f"[bold]Endpoint[/]   {_endpoint(run.session)}")
+    console.print(f"[bold]Cost[/]       on AWS {estimate(run.execution)}")
+
+
+def _table(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns of texts; the first to the left, figures to the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(head):
+        table.add_column(name, justify="left" if place == 0 or name == "status" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
-    if judgement := find_judgement(execution):
-        metrics = Table(title=f"Verdict: {judgement['verdict']}", title_justify="left")
-        roles = [role for role, values in judgement["metrics"].items() if values]
-        for column in ("metric", *roles):
-            metrics.add_column(column, justify="left" if column == "metric" else "right")
-        for name in judgement["metrics"]["challenger"]:
-            values = (judgement["metrics"][role].get(name) for role in roles)
-            metrics.add_row(name, *("" if value is None else f"{value:.4g}" for value in values))
-        console.print(metrics)
-        for reason in judgement.get("reasons", ()):
-            console.print(f"  {reason}", highlight=False)
-    console.print(f"\nCost on AWS   {estimate(execution)}", highlight=False)
+
+
+def _endpoint(session: Session) -> str:
+    from botocore.exceptions import ClientError
+
+    name = f"{session.settings.project}-{MODEL}"
+    try:
+        found = session.client("sagemaker").describe_endpoint(EndpointName=name)
+    except ClientError:
+        return f"none yet ({name})"
+    return f"{name}, {found['EndpointStatus']}, at {session.settings.url}/endpoints/{name}/invocations"
+
+
+def _tell_times(console: Console, times: Times, run: Run, total: float) -> None:
+    from mlops_kit.observe.charts import duration
+
     setup = Path(sys.prefix) / ".complete"
-    spent = {"environment (once)": float(setup.read_text())} if setup.exists() else {}
-    spent |= times.spent
-    console.print("Time          " + ", ".join(f"{what} {duration(value)}" for what, value in spent.items()))
+    once = f"environment (once) {duration(float(setup.read_text()))}; " if setup.exists() else ""
+    spent = ", ".join(f"{what} {duration(seconds)}" for what, seconds in times.spent.items())
+    console.print(f"[bold]Time[/]       {once}{spent}; together {duration(total)}")
+    training = run.execution.states.get(TRAINING)
+    own = (training.seconds or 0.0 if training else 0.0) + times.kernels
+    console.print(
+        f"           the model's training and the kernels' starts {duration(own)} ({own / total:.0%}), "
+        f"the other states {duration(max((run.execution.seconds or 0.0) + times.kernels - own, 0.0))}"
+    )
 
 
 if __name__ == "__main__":

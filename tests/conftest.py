@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from mlops_kit.local import clients
 
 REGION = "us-east-1"
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass
@@ -98,3 +100,30 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
 def fresh_aws(tmp_path: Path) -> Iterator[EmbeddedAws]:
     """An embedded AWS of the test's own, to kill and restart."""
     yield from _running(tmp_path)
+
+
+@dataclass(frozen=True)
+class Walked:
+    """The source notebooks after nbval ran them all, twice, against an embedded AWS of their own."""
+
+    aws: EmbeddedAws
+    environment: dict[str, str]
+    passes: tuple[subprocess.CompletedProcess[str], ...]
+
+
+@pytest.fixture(scope="session")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
+    """One walk for the tests of the notebooks and for those that look at them in a browser."""
+    root = tmp_path_factory.mktemp("walked")
+    server = EmbeddedAws(root / "state", ("--at", "2011-07-01", "--region", "eu-central-1"))
+    server.start()
+    told = {"MLOPS_KIT_ENDPOINT_URL": server.url, "MLOPS_KIT_STATE_DIR": str(root / "kit")}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--nbval-lax", "notebooks"]
+    passes = tuple(
+        subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **told}, capture_output=True, text=True, check=False
+        )
+        for _ in range(2)
+    )
+    yield Walked(server, told, passes)
+    server.stop()
