@@ -117,7 +117,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
     root = tmp_path_factory.mktemp("walked")
     server = EmbeddedAws(root / "state", ("--at", "2011-07-01", "--region", "eu-central-1"))
     server.start()
-    told = {"MLOPS_KIT_ENDPOINT_URL": server.url, "MLOPS_KIT_STATE_DIR": str(root / "kit")}
+    told = {"MLOPS_KIT_ENDPOINT_URL": server.url, "MLOPS_KIT_STATE_DIR": str(server.state_dir)}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--nbval-lax", "notebooks"]
     passes = tuple(
         subprocess.run(
