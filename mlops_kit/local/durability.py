@@ -18,6 +18,7 @@ from mlops_kit.local.state_folder import write_atomically
 logger = logging.getLogger(__name__)
 
 _DELAY = 0.5  # seconds from a change to its save; a save that takes long waits as long again, up to a second
+_AGAIN = 1.0  # seconds until a disk that took nothing is tried again
 
 
 class Saver:
@@ -43,6 +44,7 @@ class Saver:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._cost = 0.0
+        self._complained = False
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Name the loop that everything runs on."""
@@ -65,9 +67,17 @@ class Saver:
             self._loop.call_soon_threadsafe(self._arm)
 
     def settle(self) -> None:
-        """Block a worker thread until everything awaited that has changed so far is on disk."""
-        if self._loop is not None and (self._awaited or self._on_its_way):
-            asyncio.run_coroutine_threadsafe(self._save(self._awaited), self._loop).result()
+        """Block a worker thread until everything awaited that has changed so far is on disk.
+
+        When the disk takes nothing it blocks until it does: what waits has not been acknowledged.
+        """
+        while self._loop is not None and (self._awaited or self._on_its_way):
+            try:
+                asyncio.run_coroutine_threadsafe(self._save(self._awaited), self._loop).result()
+                return
+            except OSError as error:
+                self._complain(error)
+                time.sleep(_AGAIN)
 
     async def save(self) -> None:
         """Write what has changed, and return when it is on disk."""
@@ -106,9 +116,15 @@ class Saver:
     async def _save_in_background(self) -> None:
         try:
             await self.save()
-        except OSError:
-            logger.exception("state could not be saved; trying again")
+        except OSError as error:
+            self._complain(error)
+            await asyncio.sleep(_AGAIN)
             self._arm()
+
+    def _complain(self, error: OSError) -> None:
+        if not self._complained:
+            logger.error("state cannot be saved, trying again every second: %s", error)
+        self._complained = True
 
     def _write(self, snapshot: Mapping[str, bytes]) -> None:
         for name, data in snapshot.items():
@@ -116,3 +132,4 @@ class Saver:
             if self._written.get(name) != digest:
                 write_atomically(self._folder / f"{name}.json", data)
                 self._written[name] = digest
+        self._complained = False

@@ -44,6 +44,15 @@ class AwsError(Exception):
         self.fields = dict(fields or {})
 
 
+def disk_refused(problem: object) -> AwsError:
+    """The error of a call that could not be brought to disk, and so is not acknowledged."""
+    words = (
+        f"The embedded AWS cannot write to its state folder ({problem}). Free some space on that disk and "
+        "try again; nothing that was answered before is lost."
+    )
+    return AwsError("ServiceUnavailable", words, 503)
+
+
 @dataclass(frozen=True)
 class Request:
     """One call, its parameters already parsed and checked against botocore's model.

@@ -44,6 +44,11 @@ class Store:
     ----------
     path : pathlib.Path
         The SQLite file; made when missing.
+
+    Raises
+    ------
+    KitError
+        The file cannot be opened: it is no database, or the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,13 +57,23 @@ class Store:
         self._order = threading.Lock()
         self._last: Future[None] | None = None
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
-        self._writer = _connect(path)
-        self._writer.execute("PRAGMA journal_mode=WAL")
-        self._writer.execute("PRAGMA synchronous=FULL")
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
-        self._thread.start()
-        self.execute("CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INT)")
-        self.migrate("documents", _DOCUMENTS)
+        try:
+            self._writer = _connect(path)
+            self._writer.execute("PRAGMA journal_mode=WAL")
+            self._writer.execute("PRAGMA synchronous=FULL")
+            self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+            self._thread.start()
+            self.execute(
+                "CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INT)"
+            )
+            self.migrate("documents", _DOCUMENTS)
+        except sqlite3.Error as error:
+            raise KitError(
+                f"The state file {path} cannot be opened.",
+                cause=str(error),
+                suggestion="free some space if its disk is full; if it is damaged, move its folder away "
+                "(what it holds is then gone), or start with another --state-dir.",
+            ) from error
 
     def write(self, statements: Sequence[Statement]) -> Future[None]:
         """Queue statements as one atomic batch.

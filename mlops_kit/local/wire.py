@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 import re
+import sqlite3
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from mlops_kit.local import shapes
-from mlops_kit.local.service import AwsError, Request, Service
+from mlops_kit.local.service import AwsError, Request, Service, disk_refused
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,8 @@ async def dispatch(service: Service, request: HttpRequest, threads: ThreadPoolEx
         return _answer(described, call.operation, result, request_id)
     except AwsError as error:
         return error_answer(service.name, error, request_id)
+    except sqlite3.OperationalError as error:
+        return error_answer(service.name, disk_refused(error), request_id)
     except Exception:
         logger.exception("%s failed on %s", service.name, request.headers.get("x-amz-target", request.path))
         words = f"The embedded AWS failed inside {service.name}; its log has the traceback."

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mlops_kit.local.service import disk_refused
 from mlops_kit.local.stepfunctions import ledger
 from mlops_kit.local.stepfunctions.history import log_lines
 from mlops_kit.local.stepfunctions.metrics import Key, Tally
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _CALLS = 64  # calls to other services at a time; further ones queue
 _LAST_WRITE = 10.0  # seconds that a stop waits for a disk that takes nothing
+_PATIENCE = 5.0  # seconds that a caller waits for a disk that takes nothing
 _BACKLOG = 4_000  # events that may wait for the disk before the one who makes them waits too
 
 
@@ -52,6 +54,8 @@ class Engine:
     ----------
     inherited : int
         The highest row number of a former process.
+    trouble : str
+        Why the disk takes nothing at the moment; empty when it does.
     ready : asyncio.Event
         Set when what a former process left running has been taken up.
     """
@@ -66,6 +70,7 @@ class Engine:
         self.now: Callable[[], float] = context.clock.now
         self.executions: dict[str, Execution] = {}
         self.closing = False
+        self.trouble = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="stepfunctions", daemon=True)
         self._pool = ThreadPoolExecutor(_CALLS, "stepfunctions-call")
@@ -104,6 +109,23 @@ class Engine:
     def call(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the loop, from any thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def answer(self, work: Future[T]) -> T:
+        """Wait for what a caller is told of.
+
+        Raises
+        ------
+        AwsError
+            ServiceUnavailable: the disk takes nothing. The work goes on when it does.
+        """
+        while True:
+            try:
+                return work.result(timeout=_PATIENCE)
+            except TimeoutError:
+                if work.done():
+                    raise
+                if self.trouble:
+                    raise disk_refused(self.trouble) from None
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -213,15 +235,15 @@ class Engine:
 
     async def _store(self, statements: list[ledger.Statement]) -> None:
         """Write a group; nobody is told of it before it is on disk, so a full disk only makes them wait."""
-        complained = False
         while True:
             try:
                 await asyncio.wrap_future(self.context.store.write(statements))
+                self.trouble = ""
                 return
             except Exception as error:
-                if not complained:
+                if not self.trouble:
                     logger.error("executions wait for the disk: %s", error)
-                    complained = True
+                self.trouble = str(error)
                 await asyncio.sleep(1)
 
     def _gather(self) -> list[ledger.Statement]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ from mlops_kit.local.stepfunctions.frames import (
 )
 from mlops_kit.local.stepfunctions.history import MAX_EVENTS
 from mlops_kit.local.stepfunctions.program import Scope
+
+logger = logging.getLogger(__name__)
 
 _EXPRESS = 300.0  # seconds that an Express workflow may run (Choosing workflow type)
 _FULL = f"The execution reached the maximum number of history events ({MAX_EVENTS})."
@@ -84,6 +87,9 @@ async def _live(execution: Execution) -> None:
             raise
     except StatesError as error:
         execution.ending = (FAILED, error.error, error.cause)
+    except Exception as error:  # a mistake of ours: better failed with words than running for ever
+        logger.exception("%s failed inside the embedded AWS", execution.birth.arn)
+        execution.ending = (FAILED, "States.Runtime", f"The embedded AWS failed: {error!r}")
     if execution.ending is None:
         _natural_end(execution)
     else:

@@ -88,7 +88,8 @@ class Starts:
 
     def _launch(self, birth: Birth, choice: Choice) -> dict[str, Any]:
         scope = self._machines.scope(birth.revision)
-        self._engine.call(lifecycle.launch(self._engine, birth, scope, choice.machine.arn)).result()
+        work = lifecycle.launch(self._engine, birth, scope, choice.machine.arn)
+        self._engine.answer(self._engine.call(work))
         return {"executionArn": birth.arn, "startDate": moment(birth.started)}
 
     async def start_sync(self, request: Request) -> dict[str, Any]:
@@ -175,7 +176,7 @@ class Starts:
             if reason is not None:
                 raise AwsError("ExecutionNotRedrivable", f"Execution Not Redrivable: '{reason}'")
             execution = self.revived(row)
-            self._engine.call(lifecycle.redrive(execution)).result()
+            self._engine.answer(self._engine.call(lifecycle.redrive(execution)))
         return {"redriveDate": moment(execution.redriven_at or 0)}
 
     def revived(self, row: ledger.Row) -> Execution:
