@@ -94,12 +94,18 @@ class Store:
         """Write one statement and wait until it is on disk."""
         self.write([(sql, params)]).result()
 
-    def query(self, sql: str, params: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """Rows of a SELECT, which sees every write that any thread submitted before this call."""
+    def query(self, sql: str, params: Sequence[Any] = (), pending: bool = True) -> list[sqlite3.Row]:
+        """Rows of a SELECT, which sees every write that any thread submitted before this call.
+
+        Parameters
+        ----------
+        pending : bool
+            False: it sees what is on disk, and waits for nothing.
+        """
         with self._order:
-            pending = self._last
-        if pending is not None and not pending.done():
-            pending.exception()  # its writer hears of a failure; a reader only waits
+            last = self._last
+        if pending and last is not None and not last.done():
+            last.exception()  # its writer hears of a failure; a reader only waits
         with self._reader() as connection:
             return connection.execute(sql, params).fetchall()
 

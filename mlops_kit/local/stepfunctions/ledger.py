@@ -167,9 +167,10 @@ class Ledger:
         """The highest row number in use."""
         return int(self._store.query("SELECT coalesce(max(id), 0) AS n FROM sfn_executions")[0]["n"])
 
-    def find(self, arn: str) -> Row | None:
-        """The execution with this ARN."""
-        rows = self._store.query(f"SELECT {_COLUMNS} FROM sfn_executions WHERE arn = ?", (arn,))  # noqa: S608
+    def find(self, arn: str, pending: bool = True) -> Row | None:
+        """The execution with this ARN; without waiting for what is being written unless ``pending``."""
+        sql = f"SELECT {_COLUMNS} FROM sfn_executions WHERE arn = ?"  # noqa: S608
+        rows = self._store.query(sql, (arn,), pending)
         return _row(rows[0]) if rows else None
 
     def running(self) -> list[Row]:

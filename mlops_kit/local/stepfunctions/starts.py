@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +29,8 @@ class Starts:
     def __init__(self, engine: Engine, machines: Machines) -> None:
         self._engine = engine
         self._machines = machines
-        self._named = threading.Lock()
+        self._turns = threading.Condition()
+        self._busy: set[str] = set()
         self.operations: dict[str, Handler] = {
             "StartExecution": self.start,
             "StartSyncExecution": self.start_sync,
@@ -46,12 +49,27 @@ class Starts:
         if choice.machine.type == "EXPRESS" or not params.get("name"):
             birth = self._birth(choice, name, document, params)
             return self._launch(birth, choice)
-        with self._named:
-            known = self._engine.book.find(names.execution_arn(choice.machine.arn, name))
+        arn = names.execution_arn(choice.machine.arn, name)
+        with self._turn(arn):
+            # One that has begun or ended is in memory until the disk has it.
+            known = self._engine.book.find(arn, pending=arn in self._engine.executions)
             if known is not None:
                 return _known(known, document)
             birth = self._birth(choice, name, document, params)
             return self._launch(birth, choice)
+
+    @contextmanager
+    def _turn(self, arn: str) -> Iterator[None]:
+        """One at a time for each execution; different ones share their commits."""
+        with self._turns:
+            self._turns.wait_for(lambda: arn not in self._busy)
+            self._busy.add(arn)
+        try:
+            yield
+        finally:
+            with self._turns:
+                self._busy.discard(arn)
+                self._turns.notify_all()
 
     def _choice(self, arn: str) -> Choice:
         return self._machines.choose(names.parse(arn, "stateMachine").text)
@@ -166,7 +184,7 @@ class Starts:
         """RedriveExecution: go on from where the execution did not succeed, with the old definition."""
         arn = names.parse(request.params["executionArn"], "execution", "express").text
         self._engine.call(self._engine.ready.wait()).result()
-        with self._named:
+        with self._turn(arn):
             row = self._engine.book.find(arn)
             if row is None:
                 raise unknown(arn)
