@@ -104,9 +104,9 @@ class _Watched:
         elif self.pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
-        elif self.alive():
+        elif self.alive() and (pid := self.folder.identity().get("pid")):
             with contextlib.suppress(ProcessLookupError):  # it ended while we looked
-                os.kill(self.folder.identity()["pid"], signal.SIGTERM)
+                os.kill(pid, signal.SIGTERM)
 
     def close(self) -> None:
         for handle in (self.pidfd, self.lifeline):

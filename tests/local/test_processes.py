@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -306,6 +307,22 @@ def test_what_nobody_recovers_is_ended(runner: Runner, tmp_path: Path) -> None:
     pid = killed_server(tmp_path, "outlives")
     runner.end_unclaimed()
     eventually(lambda: gone(pid) and not list((tmp_path / "processes").iterdir()))
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_supervisor_that_ends_while_we_look_stops_no_start(
+    runner: Runner, tmp_path: Path, written: bool
+) -> None:
+    folder = tmp_path / "processes" / "job"
+    folder.mkdir(parents=True)
+    if written:
+        gone = subprocess.Popen([sys.executable, "-c", ""])
+        gone.wait()
+        record = f'{{"pid": {gone.pid}, "child": {gone.pid}, "child_started": "1"}}'
+        (folder / "process.json").write_text(record)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as it does until its very end
+        runner.end_unclaimed()
 
 
 def test_shutdown_leaves_no_process_and_the_end_is_told_after_the_next_start(tmp_path: Path) -> None:

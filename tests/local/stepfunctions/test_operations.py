@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -29,6 +30,16 @@ def test_a_name_starts_one_execution_only(aws: Any) -> None:
         walk.start(aws, machine, {"x": 1}, name="one")
     assert _code(refused) == "ExecutionAlreadyExists"
     assert len(sfn.list_executions(stateMachineArn=machine)["executions"]) == 1
+
+
+def test_a_name_that_many_start_at_once_is_one_execution(aws: Any) -> None:
+    machine = walk.create(aws, walk.states(("Wait", {"Type": "Wait", "Seconds": 2})))
+    with ThreadPoolExecutor(8) as pool:
+        same = list(pool.map(lambda _: walk.start(aws, machine, {"x": 1}, name="same"), range(16)))
+        others = list(pool.map(lambda n: walk.start(aws, machine, {"x": 1}, name=f"other-{n}"), range(16)))
+    assert len(set(same)) == 1 and len(set(others)) == 16
+    listed = aws.client("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
+    assert len(listed) == 17
 
 
 def test_many_starts_at_once_are_many_executions_in_the_pages_of_the_list(aws: Any) -> None:
