@@ -98,9 +98,7 @@ def render(report: Report) -> str:
         f"newest {newest.started:%Y-%m-%d %H:%M:%S} UTC</p>",
         _cards(newest),
         _failure(newest),
-        _judgement(newest),
-        _section("The newest run, state by state", _figure(charts.gantt(newest).svg()) + _states(newest)),
-        _section("The way it went", _figure(report.graph, "graph")) if report.graph else "",
+        _section("The newest run, state by state", _run(newest, report.graph)),
         _section("All runs", _figure(charts.runs(report.runs).svg()) + _figure(report.metric_chart)),
         f'<div class="scroll runs">{report.table}</div>',
         _cost(newest),
@@ -153,6 +151,12 @@ def _judgement(execution: Execution) -> str:
     reasons = "".join(f"<li>{escape(str(reason))}</li>" for reason in judgement.get("reasons", ()))
     chart = charts.comparison(judgement["metrics"]).svg()
     return _section("Champion against challenger", _figure(chart) + f"<ul>{reasons}</ul>")
+
+
+def _run(execution: Execution, graph: str) -> str:
+    """Gantt, states and judgement; beside them, where there is room, the way that it went."""
+    left = _figure(charts.gantt(execution).svg()) + _states(execution) + _judgement(execution)
+    return f'<div class="run"><div>{left}</div>{_figure(graph, "graph")}</div>' if graph else left
 
 
 def _states(execution: Execution) -> str:
