@@ -85,6 +85,7 @@ def run(
                 kernel_name=_read(path).metadata.get("kernelspec", {}).get("name", "python3"),
                 language="python",
                 progress_bar=False,
+                request_save_on_cell_execute=False,  # twice a cell takes longer than most cells
                 log_output=log is not None and results,
                 stdout_file=None if log is None or results else _Printed(log),
                 # what a kernel says about itself would stand between what the notebook says
