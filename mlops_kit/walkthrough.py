@@ -5,6 +5,7 @@ Must do nothing that a notebook or a command could not do.
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,8 @@ class Times:
     """Where the time went, in seconds, in the order in which it was spent."""
 
     spent: dict[str, float] = field(default_factory=dict)
-    kernels: float = 0.0
+    kernels: float = 0.0  # their starts, within the notebooks
+    apply: float = 0.0  # within the notebooks
 
     @contextmanager
     def of(self, what: str) -> Iterator[None]:
@@ -167,26 +169,33 @@ def _read(console: Console, path: Path, given: dict[str, Any], times: Times) -> 
         )
     kernel = _kernel_seconds(copy)
     times.kernels += kernel
+    times.apply += _cell_seconds(copy, "kit.apply(")
     console.print(f"  [dim]{times.spent[path.stem]:.1f} s, of which its kernel's start {kernel:.1f} s[/]")
     return copy
 
 
 def _question(path: Path) -> str:
     """The question that a notebook answers: what its first cell says in bold."""
-    import json
-
     first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
     return first.split("**")[1] if first.count("**") >= 2 else ""
 
 
 def _kernel_seconds(copy: Path) -> float:
     """From papermill's begin to that of the first cell."""
-    import json
-
     body = json.loads(copy.read_text(encoding="utf-8"))
     marks = [cell["metadata"].get("papermill", {}).get("start_time") for cell in body["cells"]]
     begin, first = body["metadata"]["papermill"]["start_time"], next(filter(None, marks))
     return (datetime.fromisoformat(first) - datetime.fromisoformat(begin)).total_seconds()
+
+
+def _cell_seconds(copy: Path, call: str) -> float:
+    """How long the cells that make a call took."""
+    cells = json.loads(copy.read_text(encoding="utf-8"))["cells"]
+    return sum(
+        cell["metadata"].get("papermill", {}).get("duration") or 0.0
+        for cell in cells
+        if cell["cell_type"] == "code" and call in "".join(cell["source"])
+    )
 
 
 def _tell(console: Console, run: Run) -> None:
@@ -238,12 +247,17 @@ def _tell_times(console: Console, times: Times, run: Run, total: float) -> None:
     once = f"environment (once) {duration(float(setup.read_text()))}; " if setup.exists() else ""
     spent = ", ".join(f"{what} {duration(seconds)}" for what, seconds in times.spent.items())
     console.print(f"[bold]Time[/]       {once}{spent}; together {duration(total)}")
-    training = run.execution.states.get(TRAINING)
-    own = (training.seconds or 0.0 if training else 0.0) + times.kernels
-    console.print(
-        f"           the model's training and the kernels' starts {duration(own)} ({own / total:.0%}), "
-        f"the other states {duration(max((run.execution.seconds or 0.0) + times.kernels - own, 0.0))}"
-    )
+    states = run.execution.seconds or 0.0
+    trained = run.execution.states.get(TRAINING)
+    training = f"{TRAINING} {duration(trained.seconds if trained else None)}"
+    parts = {
+        f"the retraining's states (of them {training})": states,
+        "the kernels' starts": times.kernels,
+        "apply": times.apply,
+        "all else": max(total - states - times.kernels - times.apply, 0.0),
+    }
+    shares = ", ".join(f"{what} {duration(part)} ({part / total:.0%})" for what, part in parts.items())
+    console.print(f"           of which {shares}")
 
 
 if __name__ == "__main__":
