@@ -64,6 +64,9 @@ def test_of_a_run_it_shows_the_states_that_were_entered_and_the_ways_that_were_t
     states, found = ways(**dict.fromkeys(order, DONE))
     assert states == set(order)
     assert "Four → Five" in found and "Four → Six" not in found, "it went through Five"
+    run = dict.fromkeys(order, DONE)
+    assert "not reached" not in graph(WORKFLOW, run).overview().svg(), "only what was"
+    assert "not reached" in graph(WORKFLOW, run).svg()
 
 
 def test_a_failure_that_was_caught_leads_where_it_led() -> None:

@@ -14,7 +14,7 @@ ROW, GAP = 20.0, 22.0
 
 def legend(whole: Scene, run: Mapping[str, Any] | None) -> tuple[str, float, float]:
     """The legend's SVG at the origin, its width and its height."""
-    items = [*_lines(whole), *_statuses(run)]
+    items = [*_lines(whole), *_statuses(whole, run)]
     body, x, y, widest = [], 0.0, 0.0, 0.0
     limit = max(whole.width, 420.0)
     for mark, words in items:
@@ -48,16 +48,15 @@ def _lines(whole: Scene) -> Iterator[tuple[str, str]]:
         yield end_mark(16, 0), "may end here"
 
 
-def _statuses(run: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+def _statuses(whole: Scene, run: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     if run is not None:
         present = {one.status for one in run.values()}
         for status, look in style.STATUSES.items():
             if status in present:
                 yield badge(status, 20, 0), look.words
-        yield (
-            element("rect", x=4, y=-7, width=24, height=14, rx=4, stroke=style.FRAME, fill="none"),
-            "not reached",
-        )
+        if any(node.name not in run for node in whole.flow.all_nodes()):
+            box = element("rect", x=4, y=-7, width=24, height=14, rx=4, stroke=style.FRAME, fill="none")
+            yield box, "not reached"
 
 
 def _line(colour: str, dashes: str | None) -> str:
