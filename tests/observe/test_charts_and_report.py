@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_kit.errors import KitError
+from mlops_kit.errors import KitError, UsageError
 from mlops_kit.observe import charts, cost, report
 from mlops_kit.observe.execution import Execution, from_answers
 from mlops_kit.observe.history import History, find_judgement
@@ -140,6 +140,12 @@ def test_the_gantt_names_states_tries_and_how_they_ended() -> None:
     bundle = chart._repr_mimebundle_()
     assert bundle["image/svg+xml"].lstrip().startswith("<?xml") and bundle["image/png"].startswith(b"\x89PNG")
     assert str(chart) == bundle["text/plain"] and "run-1" in str(chart)
+
+
+def test_a_metric_that_no_run_has_is_refused_with_those_there_are(history: History) -> None:
+    with pytest.raises(UsageError, match=r"no metric 'wap'(.|\n)*use one of wape, bias"):
+        charts.metric_over_runs(history.frame(), "wap")
+    assert charts.metric_over_runs(history.frame(), "bias").summary == "bias over 1 judged run"
 
 
 def test_a_chart_is_the_same_bytes_each_time() -> None:
