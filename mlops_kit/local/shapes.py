@@ -10,7 +10,7 @@ import base64
 import binascii
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -44,32 +44,54 @@ def parse(shape: Any, value: Any) -> Any:
 
 
 def serialise(shape: Any, value: Any) -> Any:
-    """A Python value as JSON by its shape; what is None is left out."""
+    """A Python value as JSON by its shape; what is None, and what the shape does not have, is left out."""
+    return _writer(shape)(value)
+
+
+_SCALARS: Mapping[str, Callable[[Any], Any]] = {
+    "integer": int,
+    "long": int,
+    "float": float,
+    "double": float,
+    "boolean": bool,
+}
+
+
+@functools.cache
+def _writer(shape: Any) -> Callable[[Any], Any]:
+    """What writes values of a shape, made once: a page of history has thousands of them."""
     kind = shape.type_name
     if kind == "structure":
-        if getattr(shape, "is_document_type", False):
-            return value
-        members = shape.members  # may be many, of which few are there
-        return {
-            members[name].serialization.get("name", name): serialise(members[name], item)
-            for name, item in value.items()
-            if item is not None and name in members
-        }
+        return _structure_writer(shape)
     if kind == "list":
-        return [serialise(shape.member, item) for item in value]
+        return lambda value: [*map(_writer(shape.member), value)]
     if kind == "map":
-        return {key: serialise(shape.value, item) for key, item in value.items() if item is not None}
+        return lambda value: {k: _writer(shape.value)(item) for k, item in value.items() if item is not None}
     if kind == "timestamp":
-        return _timestamp(shape, value)
+        return functools.partial(_timestamp, shape.serialization.get("timestampFormat") == "iso8601")
     if kind == "blob":
-        return base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
-    if kind in ("integer", "long"):
-        return int(value)
-    if kind in ("float", "double"):
-        return float(value)
-    if kind == "boolean":
-        return bool(value)
-    return str(value)
+        return lambda value: base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
+    return _SCALARS.get(kind, str)
+
+
+def _structure_writer(shape: Any) -> Callable[[Any], Any]:
+    if getattr(shape, "is_document_type", False):
+        return lambda value: value
+    members = shape.members
+    known: dict[str, tuple[str, Callable[[Any], Any]]] = {}  # filled as they come: shapes may be recursive
+
+    def write(value: Any) -> dict[str, Any]:
+        answer = {}
+        for name, item in value.items():
+            if item is None or name not in members:
+                continue
+            if name not in known:
+                known[name] = members[name].serialization.get("name", name), _writer(members[name])
+            wire_name, write_member = known[name]
+            answer[wire_name] = write_member(item)
+        return answer
+
+    return write
 
 
 def check(shape: Any, params: dict[str, Any], code: str = "ValidationException") -> None:
@@ -143,11 +165,12 @@ def parse_timestamp(value: Any) -> datetime:
         raise AwsError("SerializationException", f"{value!r} can not be converted to a timestamp") from error
 
 
-def _timestamp(shape: Any, value: Any) -> float | str:
-    moment = value if isinstance(value, datetime) else datetime.fromtimestamp(value, UTC)
-    if shape.serialization.get("timestampFormat") == "iso8601":
-        return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return round(moment.timestamp(), 3)
+def _timestamp(iso: bool, value: Any) -> float | str:
+    epoch = value.timestamp() if isinstance(value, datetime) else float(value)
+    if iso:
+        moment = datetime.fromtimestamp(epoch, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return round(epoch, 3)
 
 
 def _expect(value: Any, kind: type, wanted: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from mlops_kit.local.stepfunctions.docs import dumps
@@ -37,6 +37,7 @@ class Event(NamedTuple):
     details: Mapping[str, Any]
 
 
+@functools.cache
 def _details_member(kind: str) -> str:
     for state in ("Entered", "Exited"):
         if kind.endswith(f"State{state}"):
@@ -62,9 +63,9 @@ def decode(rows: Iterable[Iterable[Any]]) -> list[Event]:
 
 
 def view(event: Event, with_data: bool = True) -> dict[str, Any]:
-    """One event in GetExecutionHistory's shape."""
+    """One event in GetExecutionHistory's shape; the time stays epoch seconds."""
     answer: dict[str, Any] = {
-        "timestamp": datetime.fromtimestamp(event.time, UTC),
+        "timestamp": event.time,
         "type": event.type,
         "id": event.id,
         "previousEventId": event.previous,
