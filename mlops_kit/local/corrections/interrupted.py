@@ -64,6 +64,8 @@ def _noted(
         }
         if stack is not None:
             stack[UNDER_WAY] = {"operation": name, "arguments": kept}
+            if name == _OPERATIONS[1]:  # as AWS says it once DeleteStack has answered
+                stack["StackStatus"] = "DELETE_IN_PROGRESS"
         return _until_ended(operation(*args, **kwargs), stack or {}, save)
 
     return begun
