@@ -17,7 +17,9 @@ from mlops_kit.cli import cli
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
-COMMANDS = sorted(set(re.findall(r"(?:`|^\$ )mlops-kit (?:--[a-z-]+ [^\s`]+ )*([a-z][^`\n]*)", TEXT, re.MULTILINE)))
+COMMANDS = sorted(
+    set(re.findall(r"(?:`|^\$ )mlops-kit (?:--[a-z-]+ [^\s`]+ )*([a-z][^`\n]*)", TEXT, re.MULTILINE))
+)
 
 
 def python_block() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,15 +77,17 @@ def session(catalogue: Catalogue, started: Callable[[Any], None]) -> Iterator[An
     """
     import duckdb
 
-    connection = duckdb.connect(":memory:", config={"python_enable_replacements": False, "threads": 2})
-    started(connection)
-    try:
-        _prepare(connection, catalogue)
-        yield connection
-    except duckdb.Error as error:
-        raise QueryFailed(reason(str(error), catalogue.database)) from None
-    finally:
-        connection.close()
+    with tempfile.TemporaryDirectory(prefix="athena-") as spill:  # else it spills where the server was started
+        settings = {"python_enable_replacements": False, "threads": 2, "temp_directory": spill}
+        connection = duckdb.connect(":memory:", config=settings)
+        started(connection)
+        try:
+            _prepare(connection, catalogue)
+            yield connection
+        except duckdb.Error as error:
+            raise QueryFailed(reason(str(error), catalogue.database)) from None
+        finally:
+            connection.close()
 
 
 def _prepare(connection: Any, catalogue: Catalogue) -> None:
