@@ -155,7 +155,7 @@ class Runner:
 
     @staticmethod
     def job_environment(cwd: Path, url: str, region: str) -> dict[str, str]:
-        """The environment of a job or an endpoint, which here share one machine.
+        """The environment of a job, which here shares one machine with others.
 
         OpenMP's threads spin while they wait, unless told otherwise: two jobs would starve each other.
         """

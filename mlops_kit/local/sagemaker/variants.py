@@ -165,7 +165,8 @@ class Variant:
         model = self._lay_out()
         work = self._folder / "work"
         runner = self._context.runner
-        environment = runner.job_environment(work, self._context.url, self.spec.region)
+        environment = runner.base_environment(work, self._context.url, self.spec.region)
+        environment["OMP_NUM_THREADS"] = "1"  # a few rows are predicted sooner than other threads wake
         self._ended.clear()
         self._since = time.monotonic()
         spec = ProcessSpec(
