@@ -77,7 +77,8 @@ def session(catalogue: Catalogue, started: Callable[[Any], None]) -> Iterator[An
     """
     import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="athena-") as spill:  # else it spills where the server was started
+    # DuckDB would spill into the folder that the server was started in.
+    with tempfile.TemporaryDirectory(prefix="athena-") as spill:
         settings = {"python_enable_replacements": False, "threads": 2, "temp_directory": spill}
         connection = duckdb.connect(":memory:", config=settings)
         started(connection)
