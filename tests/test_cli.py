@@ -240,7 +240,13 @@ def test_ctrl_c_while_waiting_ends_with_130_and_a_word(command: Command) -> None
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     arguments = ["run", "quick-check:two-wheels", "--input", '{"limit": 8}', "--name", "slow"]
     process = subprocess.Popen(
-        [SCRIPT, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [SCRIPT, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell's background job hands down an ignored SIGINT, which this test must not
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     assert process.stdout is not None
     assert "slow" in process.stdout.readline()
