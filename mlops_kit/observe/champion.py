@@ -140,13 +140,13 @@ class Champion:
     def _open(self) -> dict[str, Any]:
         """Model and facts, unpacked once."""
         if not self._opened:
-            import joblib
-
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 self._unpack(folder)
                 facts = json.loads((folder / "facts.json").read_text())
                 try:
+                    import joblib  # comes with scikit-learn, which the extra `local` brings
+
                     model = joblib.load(folder / "model.joblib")
                 except (ImportError, AttributeError) as error:
                     raise self._unreadable(error) from error

@@ -17,7 +17,6 @@ PLACES: Mapping[str, Mapping[str, str]] = {
     "services.eventbridge": {"_invoke_target": "events"},
     "services.lambda_svc": {
         "_execute_function": "lambda",
-        "_route_async_failure": "lambda",
         "_run_sqs_batch": "sqs",
     },
 }
