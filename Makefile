@@ -54,7 +54,7 @@ clean: stop
 # Needs uv. The lock holds for Python 3.11 to 3.13 on Linux and macOS.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
-	  --extra local --extra lab --extra test --output-file requirements.lock pyproject.toml
+	  --extra local --extra drift --extra kafka --extra lab --extra test --output-file requirements.lock pyproject.toml
 	python3 tests/sync_environment.py
 
 lint: env

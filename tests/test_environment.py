@@ -25,7 +25,7 @@ def test_environment_yml_holds_the_pins_of_the_lock() -> None:
 def test_every_declared_dependency_is_locked_within_its_range() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    declared = [*project["dependencies"], *extras["local"], *extras["lab"], *extras["test"]]
+    declared = [*project["dependencies"], *(one for extra in extras.values() for one in extra)]
     locked = {pin.name.lower(): pin for pin in lines(ROOT / "requirements.lock")}
     for requirement in map(Requirement, declared):
         pin = locked[requirement.name.lower()]
