@@ -16,13 +16,17 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted([*ROOT.glob("mlops_kit/**/*.py"), *ROOT.glob("pipelines/**/*.py")])
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
-BASE = ("mlops_kit.errors", "mlops_kit.settings", "mlops_kit.pipeline", "mlops_kit.artifacts")
+BASE = tuple(
+    f"mlops_kit.{name}" for name in ("errors", "settings", "pipeline", "trigger", "cron", "artifacts")
+)
 HEAVY = ("boto3", "pandas", "matplotlib", "sagemaker", "stepfunctions", "sklearn")
 ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
     "mlops_kit.errors": {"kit": BASE, "never": HEAVY},
     "mlops_kit.settings": {"kit": BASE, "never": HEAVY},
     "mlops_kit.artifacts": {"kit": BASE, "never": HEAVY},
     "mlops_kit.pipeline": {"kit": BASE, "never": HEAVY},
+    "mlops_kit.trigger": {"kit": (), "never": HEAVY},
+    "mlops_kit.cron": {"kit": ("mlops_kit.errors",), "never": HEAVY},
     "mlops_kit.asl": {"kit": ("mlops_kit.asl", "mlops_kit.errors"), "never": (*HEAVY, "botocore")},
     "mlops_kit.build": {"kit": (*BASE, "mlops_kit.build", "mlops_kit.asl"), "never": ("boto3", "pandas")},
     "mlops_kit.deploy": {"kit": (*BASE, "mlops_kit.deploy"), "never": ("stepfunctions", "sagemaker")},
@@ -34,7 +38,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "never": ("stepfunctions", "pandas", "matplotlib"),
     },
     "mlops_kit.local": {
-        "kit": ("mlops_kit.errors", "mlops_kit.settings", "mlops_kit.asl", "mlops_kit.local"),
+        "kit": (*BASE[:2], "mlops_kit.cron", "mlops_kit.asl", "mlops_kit.local"),
         "never": ("sagemaker", "stepfunctions", "pandas", "matplotlib", "pipelines"),
     },
     "pipelines": {
