@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlops_kit.artifacts import Artifact, DataFile
     from mlops_kit.errors import DeployError, KitError, NotReachable, UsageError
-    from mlops_kit.pipeline import EventRule, Function, GlueJob, Permission, Pipeline, Schedule
+    from mlops_kit.pipeline import Function, GlueJob, Pipeline
     from mlops_kit.public import (
         apply,
         bootstrap,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         stop,
     )
     from mlops_kit.settings import Settings
+    from mlops_kit.trigger import DriftRule, EventRule, KafkaTrigger, Permission, Retry, Schedule, Target
 
 __version__ = "0.1.0"
 
@@ -43,15 +44,19 @@ __all__ = [
     "Artifact",
     "DataFile",
     "DeployError",
+    "DriftRule",
     "EventRule",
     "Function",
     "GlueJob",
+    "KafkaTrigger",
     "KitError",
     "NotReachable",
     "Permission",
     "Pipeline",
+    "Retry",
     "Schedule",
     "Settings",
+    "Target",
     "UsageError",
     "__version__",
     "apply",
@@ -82,11 +87,12 @@ __all__ = [
 _MODULES = {
     "mlops_kit.artifacts": "Artifact DataFile",
     "mlops_kit.errors": "DeployError KitError NotReachable UsageError",
-    "mlops_kit.pipeline": "EventRule Function GlueJob Permission Pipeline Schedule",
+    "mlops_kit.pipeline": "Function GlueJob Pipeline",
     "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan "
     "removal session template",
     "mlops_kit.public_runs": "champion find history latest redrive redrives report run runs_chart stop",
     "mlops_kit.settings": "Settings",
+    "mlops_kit.trigger": "DriftRule EventRule KafkaTrigger Permission Retry Schedule Target",
 }
 
 

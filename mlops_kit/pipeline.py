@@ -13,6 +13,7 @@ A definition names other resources by ``${Token}``; the template resolves each o
 ``${<Function.name>Function}``     ARN of a Lambda function of this pipeline
 ``${<GlueJob.name>Job}``           name of a Glue job of this pipeline
 ``${SageMakerRole}``               ARN of the role of this pipeline's SageMaker jobs and models
+``${<logical id>}``                what ``Ref`` gives of one of this pipeline's further `resources`
 ``${AWS::Region}`` and the like    CloudFormation's pseudo parameters, without a substitution
 =================================  ==============================================================
 """
@@ -26,27 +27,9 @@ from typing import Any
 
 from mlops_kit.artifacts import Artifact, DataFile
 from mlops_kit.errors import UsageError
+from mlops_kit.trigger import DriftRule, EventRule, KafkaTrigger, Permission, Schedule, Trigger
 
 FOUNDATION_TOKENS = ("ArtifactBucket", "DataBucket", "LockTable", "EventBus", "RoutineTopic", "CriticalTopic")
-
-
-@dataclass(frozen=True)
-class Permission:
-    """What a function's role may do beside its logs and its S3 prefixes.
-
-    Attributes
-    ----------
-    name : str
-        What it is for, letters and digits.
-    actions : tuple of str
-        Such as ``sns:Publish``.
-    resources : tuple of str
-        ARNs; they may hold foundation tokens and pseudo parameters.
-    """
-
-    name: str
-    actions: tuple[str, ...]
-    resources: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +51,8 @@ class Function:
     memory : int
         MiB, 128 to 10,240.
     environment : mapping
-        Variables; values may hold foundation tokens.
+        Variables; values may hold foundation tokens, logical ids of the pipeline's `resources`, and
+        ``${StateMachine}``.
     permissions : tuple of Permission
         What it does with other services.
     """
@@ -99,7 +83,7 @@ class GlueJob:
     reads, writes : tuple of str
         S3 prefixes in the data bucket that its role may read and write.
     arguments : mapping
-        Default arguments, keys with their leading ``--``; values may hold foundation tokens.
+        Default arguments, keys with their leading ``--``; tokens as in `Function.environment`.
     timeout : int
         Minutes.
     max_capacity : float
@@ -114,44 +98,6 @@ class GlueJob:
     arguments: Mapping[str, str] = field(default_factory=dict)
     timeout: int = 30
     max_capacity: float = 0.0625
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A time at which EventBridge Scheduler starts the pipeline.
-
-    Attributes
-    ----------
-    expression : str
-        ``cron(...)``, ``rate(...)`` or ``at(...)`` in AWS's syntax.
-    timezone : str
-        IANA name.
-    input : mapping
-        Input of the execution; ``as_of`` is set to the scheduled time unless it is given.
-    """
-
-    expression: str
-    timezone: str = "UTC"
-    input: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class EventRule:
-    """Events of AWS's own bus that call a function of the pipeline.
-
-    Attributes
-    ----------
-    name : str
-        ``[A-Z][A-Za-z0-9]*``.
-    pattern : mapping
-        Event pattern; a text ``${StateMachine}`` is the ARN of the pipeline's state machine.
-    function : str
-        Name of the function.
-    """
-
-    name: str
-    pattern: Mapping[str, Any]
-    function: str
 
 
 @dataclass(frozen=True, repr=False)
@@ -170,7 +116,7 @@ class Pipeline:
         JSON Schema of the execution's input.
     model : str or None
         The model that it trains, if it trains one.
-    functions, jobs, schedules, rules : tuple
+    functions, jobs, schedules, rules, drift_rules, kafka : tuple
         Its parts.
     artifacts : tuple of Artifact
         Further code that the definition names by key (training and scoring sources).
@@ -178,6 +124,8 @@ class Pipeline:
         Bundled data that it reads.
     reads, writes : tuple of str
         S3 prefixes in the data bucket for the role of its SageMaker jobs and models.
+    resources : mapping
+        Further resources of its template by logical id, in CloudFormation's words, such as a table.
     """
 
     name: str
@@ -193,6 +141,9 @@ class Pipeline:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     rules: tuple[EventRule, ...] = ()
+    drift_rules: tuple[DriftRule, ...] = ()
+    kafka: tuple[KafkaTrigger, ...] = ()
+    resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def _facts(self) -> dict[str, str]:
         facts = {
@@ -201,6 +152,9 @@ class Pipeline:
             "jobs": [one.name for one in self.jobs],
             "rules": [one.name for one in self.rules],
             "schedules": [f"{one.expression} {one.timezone}" for one in self.schedules],
+            "drift": [f"{one.statistic} > {one.threshold}" for one in self.drift_rules],
+            "kafka": [one.topic for one in self.kafka],
+            "resources": self.resources,
             "data": [one.key for one in self.data],
             "input": self.input_schema.get("properties", ()),
         }
@@ -219,20 +173,25 @@ class Pipeline:
         head = f"<p><b>{escape(self.name)}</b>: {escape(self.description)}</p>"
         return f'<div class="mathjax_ignore">{head}<table>{rows}</table></div>'
 
-    def adding(self, *parts: Schedule) -> Pipeline:
-        """A new pipeline with further parts.
+    def adding(self, *parts: Trigger) -> Pipeline:
+        """A new pipeline with further triggers.
 
         Raises
         ------
         UsageError
             A part is of a kind that a pipeline does not take.
         """
+        fields = {Schedule: "schedules", DriftRule: "drift_rules", KafkaTrigger: "kafka", EventRule: "rules"}
+        more: dict[str, Any] = {}
         for part in parts:
-            if not isinstance(part, Schedule):
+            if type(part) not in fields:
                 raise UsageError(
-                    f"A pipeline takes no {type(part).__name__}.", suggestion="add kit.Schedule(...) values."
+                    f"A pipeline takes no {type(part).__name__}.",
+                    suggestion=f"add {', '.join(f'kit.{kind.__name__}' for kind in fields)} values.",
                 )
-        return replace(self, schedules=self.schedules + parts)
+            name = fields[type(part)]
+            more[name] = (*more.get(name, getattr(self, name)), part)
+        return replace(self, **more)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,15 @@ def _input_schema(states: Sequence[str]) -> dict[str, Any]:
                 "description": "First day of it, such as 2011-01-01; default 181 days before its end.",
             },
             "train_end": {**DAY, "description": "Day after its last, such as 2011-07-01; default as_of."},
+            "trigger": {
+                "type": "object",
+                "description": "Who started it, such as a schedule or a drift rule; kept with the history.",
+                "properties": {
+                    "kind": {"type": "string"},
+                    "name": {"type": "string"},
+                    "id": {"type": "string"},
+                },
+            },
             "force": {"type": "boolean", "description": "Retrain although the window is claimed or done."},
             "git_commit": {
                 "type": "string",

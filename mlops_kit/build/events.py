@@ -14,8 +14,9 @@ from mlops_kit.artifacts import Artifact
 from mlops_kit.build.policy import arn
 from mlops_kit.build.tokens import sub
 from mlops_kit.errors import UsageError
-from mlops_kit.pipeline import EventRule, Function, Permission, Pipeline
+from mlops_kit.pipeline import Function, Pipeline
 from mlops_kit.settings import Settings
+from mlops_kit.trigger import EventRule, Permission
 
 _HANDLERS = Path(artifacts.__file__).parent / "handlers"
 

@@ -35,6 +35,7 @@ from mlops_kit.settings import Settings
 __all__ = ["build", "foundation"]
 
 LAMBDA_RUNTIME = "python3.13"
+STATE_MACHINE = "StateMachine"
 RETENTION_DAYS = 90
 DEFINITION_LIMIT = 1_048_576  # bytes; Step Functions Developer Guide, "Quotas"
 _PARAMETERS = {
@@ -73,11 +74,12 @@ def build(settings: Settings, pipeline: Pipeline) -> Stack:
     name = f"{settings.project}-{pipeline.name}"
     _check(settings, pipeline, name)
     tags = {TAG_PROJECT: settings.project, TAG_PIPELINE: pipeline.name}
-    resources: dict[str, Any] = {}
+    resources: dict[str, Any] = {logical: dict(one) for logical, one in pipeline.resources.items()}
+    tokens = (*FOUNDATION_TOKENS, *PSEUDO_PARAMETERS, *pipeline.resources, STATE_MACHINE)
     for function in pipeline.functions:
-        resources |= _function(name, function, tags)
+        resources |= _function(name, function, tokens, tags)
     for job in pipeline.jobs:
-        resources |= _job(name, job, tags)
+        resources |= _job(name, job, tokens, tags)
     if SAGEMAKER_ROLE in used(pipeline.definition, table(pipeline)):
         resources |= iam.sagemaker_role(pipeline, names(tags))
     resources |= _state_machine(settings, pipeline, name, tags)
@@ -117,8 +119,18 @@ def _check(settings: Settings, pipeline: Pipeline, name: str) -> None:
             f"{longest!r} has {len(longest)} characters; a function's or a schedule's name takes 64.",
             suggestion="shorten the name of the project, of the pipeline, or of the part.",
         )
+    _check_resources(pipeline)
     _check_definition(pipeline)
     _check_buckets(pipeline.definition)
+
+
+def _check_resources(pipeline: Pipeline) -> None:
+    for logical, resource in pipeline.resources.items():
+        if not re.fullmatch(r"[A-Za-z0-9]{1,255}", logical) or "Type" not in resource:
+            raise UsageError(
+                f"The pipeline {pipeline.name!r} has a resource {logical!r} CloudFormation would refuse.",
+                suggestion="name it by letters and digits, and give it a Type and its Properties.",
+            )
 
 
 def _check_definition(pipeline: Pipeline) -> None:
@@ -193,7 +205,9 @@ def _log_group(name: str, tags: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _function(stack: str, function: Function, tags: Mapping[str, str]) -> dict[str, Any]:
+def _function(
+    stack: str, function: Function, tokens: Iterable[str], tags: Mapping[str, str]
+) -> dict[str, Any]:
     logical, name = f"{function.name}Function", f"{stack}-{function.name}"
     properties: dict[str, Any] = {
         "FunctionName": name,
@@ -207,7 +221,7 @@ def _function(stack: str, function: Function, tags: Mapping[str, str]) -> dict[s
         "Tags": names(tags),
     }
     if function.environment:
-        variables = _texts(function.environment, f"function {function.name!r}, environment ")
+        variables = _texts(function.environment, tokens, f"function {function.name!r}, environment ")
         properties["Environment"] = {"Variables": variables}
     return {
         f"{logical}Logs": _log_group(f"/aws/lambda/{name}", tags),
@@ -220,20 +234,20 @@ def _function(stack: str, function: Function, tags: Mapping[str, str]) -> dict[s
     }
 
 
-def _texts(values: Mapping[str, str], where: str) -> dict[str, Any]:
-    """Values with foundation tokens and pseudo parameters resolved."""
-    known = {token: f"${{{token}}}" for token in (*FOUNDATION_TOKENS, *PSEUDO_PARAMETERS)}
+def _texts(values: Mapping[str, str], tokens: Iterable[str], where: str) -> dict[str, Any]:
+    """Values with their tokens resolved, each to what ``Ref`` gives."""
+    known = {token: f"${{{token}}}" for token in tokens}
     used(values, known, where)
     return {key: sub(resolve(value, known)) for key, value in values.items()}
 
 
-def _job(stack: str, job: GlueJob, tags: Mapping[str, str]) -> dict[str, Any]:
+def _job(stack: str, job: GlueJob, tokens: Iterable[str], tags: Mapping[str, str]) -> dict[str, Any]:
     logical = f"{job.name}Job"
     arguments: dict[str, Any] = {"library-set": "analytics"}
     if job.modules:
         files = ",".join(f"s3://${{ArtifactBucket}}/{module.key}" for module in job.modules)
         arguments["--extra-py-files"] = sub(files)
-    arguments |= _texts(job.arguments, f"job {job.name!r}, argument ")
+    arguments |= _texts(job.arguments, tokens, f"job {job.name!r}, argument ")
     return {
         **iam.job_role(job, names(tags)),
         logical: {

@@ -34,6 +34,7 @@ def table(pipeline: Pipeline) -> dict[str, str]:
     known = {name: f"${{{name}}}" for name in (*FOUNDATION_TOKENS, *PSEUDO_PARAMETERS)}
     known |= {f"{part.name}Function": f"${{{part.name}Function.Arn}}" for part in pipeline.functions}
     known |= {f"{part.name}Job": f"${{{part.name}Job}}" for part in pipeline.jobs}
+    known |= {name: f"${{{name}}}" for name in pipeline.resources}
     known[SAGEMAKER_ROLE] = f"${{{SAGEMAKER_ROLE}.Arn}}"
     return known
 

@@ -108,6 +108,7 @@ class History:
             "pipeline",
             "name",
             "as_of",
+            "trigger",
             "status",
             "started",
             "seconds",
@@ -178,6 +179,7 @@ def _row(pipeline: str, execution: Execution) -> dict[str, Any]:
         "pipeline": pipeline,
         "name": execution.name,
         "as_of": (execution.input or {}).get("as_of"),
+        "trigger": trigger(execution.input),
         "status": execution.status,
         "started": execution.started,
         "seconds": execution.seconds,
@@ -192,6 +194,14 @@ def _row(pipeline: str, execution: Execution) -> dict[str, Any]:
             for metric, value in (judgement["metrics"].get(role) or {}).items():
                 row[f"{role} {metric}"] = value
     return row
+
+
+def trigger(given: Any) -> str | None:
+    """Who started an execution, in words: its kind and its name; ``None`` for a person."""
+    said = given.get("trigger") if isinstance(given, dict) else None
+    if not isinstance(said, dict):
+        return None
+    return " ".join(str(said[key]) for key in ("kind", "name") if said.get(key)) or None
 
 
 def find_judgement(execution: Execution) -> dict[str, Any] | None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_kit.artifacts import Artifact
-from mlops_kit.pipeline import Function, GlueJob, Pipeline, Schedule
+from mlops_kit.pipeline import Function, GlueJob, Pipeline
+from mlops_kit.trigger import Schedule
 
 HERE = Path(__file__)
 IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"

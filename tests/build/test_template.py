@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from mlops_kit.artifacts import Artifact, DataFile
 from mlops_kit.build.template import build, foundation
 from mlops_kit.errors import UsageError
-from mlops_kit.pipeline import FOUNDATION_TOKENS, Function, GlueJob, Pipeline, Schedule, Stack
+from mlops_kit.pipeline import FOUNDATION_TOKENS, Function, GlueJob, Pipeline, Stack
 from mlops_kit.settings import Settings
+from mlops_kit.trigger import Schedule
 from pipelines import retraining
 from tests.build.sample import definition, pipeline, task
 
@@ -77,6 +78,7 @@ def test_the_same_input_gives_the_same_bytes_in_every_process() -> None:
 
 NAMES = st.from_regex(r"[A-Z][A-Za-z0-9]{0,8}", fullmatch=True)
 HERE = Path(__file__)
+WAIT = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 1, "End": True}}}
 
 
 @st.composite
@@ -303,3 +305,19 @@ def test_what_aws_would_refuse_is_refused_before_anything_is_made(
 def test_a_model_that_sagemaker_would_refuse_is_refused(model: str) -> None:
     with pytest.raises(UsageError, match="cannot be a model's name"):
         foundation(SETTINGS, (model,))
+
+
+def test_further_resources_stand_in_the_template_and_are_named_by_their_logical_id() -> None:
+    cache = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "cache"}}
+    warm = Artifact("warm", "zip", (("warm.py", HERE),))
+    functions = (Function("Warm", "warm.handler", warm, environment={"QUEUE": "${Cache}"}),)
+    template = build(
+        SETTINGS, pipeline(functions=functions, resources={"Cache": cache}, definition=WAIT)
+    ).template
+    assert template["Resources"]["Cache"] == cache
+    assert resource(template, "WarmFunction")["Environment"] == {"Variables": {"QUEUE": {"Ref": "Cache"}}}
+
+
+def test_a_further_resource_without_a_type_is_refused() -> None:
+    with pytest.raises(UsageError, match="'Cache'"):
+        build(SETTINGS, pipeline(resources={"Cache": {}}))
