@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlops_kit.local.authorization import Credentials
 
 _lock = threading.Lock()
-_clients: dict[tuple[str, str, str], Any] = {}
+_clients: dict[tuple[str, str, str, Credentials | None], Any] = {}
 _KEY = "embedded"  # nothing checks it; a real key must never be sent to a local port by accident
 
 
-def client(url: str, region: str, service: str) -> Any:
-    """A botocore client, cached by endpoint, region and service; safe to share between threads.
+def client(url: str, region: str, service: str, credentials: Credentials | None = None) -> Any:
+    """A botocore client, cached by endpoint, region, service and caller; safe to share between threads.
 
     Parameters
     ----------
@@ -22,11 +25,13 @@ def client(url: str, region: str, service: str) -> Any:
         Region to sign for.
     service : str
         botocore's service name.
+    credentials : Credentials, optional
+        Of the role that calls; the account's administrator without.
     """
-    key = (url, region, service)
+    key = (url, region, service, credentials)
     with _lock:  # botocore's session is not thread-safe
         if key not in _clients:
-            _clients[key] = _create(url, region, service)
+            _clients[key] = _create(*key)
         return _clients[key]
 
 
@@ -37,7 +42,7 @@ def forget(url: str) -> None:
             _clients.pop(key).close()
 
 
-def _create(url: str, region: str, service: str) -> Any:
+def _create(url: str, region: str, service: str, credentials: Credentials | None) -> Any:
     from botocore.config import Config
 
     config = Config(
@@ -57,8 +62,9 @@ def _create(url: str, region: str, service: str) -> Any:
         service,
         region_name=region,
         endpoint_url=url,
-        aws_access_key_id=_KEY,
-        aws_secret_access_key=_KEY,
+        aws_access_key_id=credentials.access_key if credentials else _KEY,
+        aws_secret_access_key=credentials.secret_key if credentials else _KEY,
+        aws_session_token=credentials.token if credentials else None,
         config=config,
     )
 

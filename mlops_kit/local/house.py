@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import Any, cast
 
 from mlops_kit.local import clients, corrections, lambda_seam
+from mlops_kit.local.authorization import Authorization
 from mlops_kit.local.clock import Clock
 from mlops_kit.local.corrections.states import Engine
 from mlops_kit.local.durability import Saver
@@ -53,9 +54,13 @@ class House:
         Default region.
     offset : float
         Seconds by which its clock is ahead of the real one.
+    enforcing : bool
+        Whether roles are held to their policies.
     """
 
-    def __init__(self, folder: StateFolder, url: str, region: str, offset: float) -> None:
+    def __init__(
+        self, folder: StateFolder, url: str, region: str, offset: float, enforcing: bool = False
+    ) -> None:
         self._folder = folder
         self._url = url
         self.clock = Clock(offset)
@@ -65,6 +70,7 @@ class House:
         self.ministack = Ministack(folder)
         self.saver = Saver(folder.ministack, self.ministack.snapshot)
         self.plumbing = Plumbing(self.ministack, self.saver, self.clock, region)
+        self.authorization = Authorization(self.store, region) if enforcing else None
         self.context = Context(
             store=self.store,
             clock=self.clock,
@@ -76,6 +82,7 @@ class House:
             log=self.plumbing.log,
             metric=self.plumbing.metric,
             settle=self.saver.settle,
+            authorization=self.authorization,
         )
         self.services = _services(self.context)
         if (

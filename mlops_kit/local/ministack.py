@@ -35,6 +35,18 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "_state_map",
         "_get_module",
     ),
+    "core.iam_evaluator": (
+        "AuthError",
+        "EvalContext",
+        "_POLICY_REQUIRED",
+        "_gather_role_policies",
+        "_names_condition_key",
+        "_permissions_boundary",
+        "_resource_policy",
+        "combine_resource_policy",
+        "evaluate",
+        "resolve_principal",
+    ),
     "core.persistence": ("_state_format_version", "_json_default", "load_state", "PERSIST_STATE"),
     "core.router": ("_is_aws_service_name",),
     "core.responses": ("request_scope", "get_account_id", "get_region"),
@@ -129,7 +141,10 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "services.ecs": ("_ACTION_MAP", "_mark_task_stopped", "_sanitize", "_tasks", "json_response"),
     "services.glue": ("_batch_create_partition", "_create_table", "_databases", "_partitions", "_tables"),
+    "services.iam": ("_roles",),
     "services.sns": ("_deliver_to_lambda",),
+    "services.sts": ("_sessions", "register_session"),
+    "services.tagging": ("resource_tags",),
 }
 
 _ATTEMPTS = 5

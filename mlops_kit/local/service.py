@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from mlops_kit.local.authorization import Authorization, Credentials
     from mlops_kit.local.clock import Clock
     from mlops_kit.local.processes import Runner
     from mlops_kit.local.store import Store
@@ -148,6 +149,10 @@ class Context:
         returns at once.
     settle : callable
         ``settle()`` blocks a worker thread until ministack's services that have changed are on disk.
+    authorization : Authorization, optional
+        What roles may do; None: whatever they like.
+    credentials : Credentials, optional
+        Whom `client` signs for; None: the account's administrator.
     """
 
     store: Store
@@ -160,6 +165,8 @@ class Context:
     log: Log
     metric: Metric
     settle: Callable[[], None]
+    authorization: Authorization | None = None
+    credentials: Credentials | None = None
 
     def within(self, region: str) -> Context:
         """The same for another region: its clients, and where events, log lines and metrics go."""
@@ -173,11 +180,17 @@ class Context:
             metric=partial(self.metric, region=region),
         )
 
+    def acting(self, role_arn: str, session: str) -> Context:
+        """The same for a role: its clients may do what the role's policies allow, where they are enforced."""
+        if self.authorization is None or not role_arn:
+            return self
+        return replace(self, credentials=self.authorization.credentials(role_arn, session))
+
     def client(self, service: str) -> Any:
         """A botocore client of this port, cached by service; for worker threads only, never the loop's."""
         from mlops_kit.local.clients import client
 
-        return client(self.url, self.region, service)
+        return client(self.url, self.region, service, self.credentials)
 
 
 class Service:

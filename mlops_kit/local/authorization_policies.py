@@ -1,0 +1,143 @@
+"""Who a caller is and what its policies say, by ministack's IAM and evaluator; must not word a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlops_kit.local.ministack import module
+from mlops_kit.local.service import ACCOUNT
+
+if TYPE_CHECKING:
+    from mlops_kit.local.authorization import Session
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody with policies.
+
+    Attributes
+    ----------
+    arn : str
+        As AWS names the caller.
+    kind, account : str
+        ``AssumedRole`` or another of ministack's kinds; the account.
+    policies : sequence
+        Parsed statements, by policy.
+    limits : sequence
+        Permissions boundary and session policies, which narrow the policies.
+    keys : mapping
+        Condition keys that describe the caller.
+    """
+
+    arn: str
+    kind: str
+    account: str
+    policies: Sequence[Any]
+    limits: Sequence[Any] = ()
+    keys: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the policies say: allowed or not, by an explicit Deny, and whether that is the resource's own."""
+
+    allowed: bool
+    explicit: bool = False
+    by_resource: bool = False
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """An access key that cannot be anybody's: AWS's error code and message."""
+
+    code: str
+    message: str
+
+
+def of_role(session: Session) -> Caller:
+    """The caller that a session of a role is; a role that does not exist has no policies."""
+    iam = module("core.iam_evaluator")
+    role = session.role_arn.rpartition("/")[2]
+    account = session.role_arn.split(":")[4] if session.role_arn.count(":") >= 5 else ACCOUNT
+    roles = module("services.iam")._roles
+    tags = _again(lambda: list((roles.get_scoped(account, None, role) or {}).get("Tags") or []))
+    return Caller(
+        session.arn,
+        "AssumedRole",
+        account,
+        _again(lambda: iam._gather_role_policies(role, account)),
+        _again(lambda: iam._permissions_boundary(roles, role, account)),
+        {f"aws:principaltag/{tag['Key'].lower()}": tag["Value"] for tag in tags},
+    )
+
+
+def of_key(access_key: str) -> Caller | Unknown | None:
+    """The caller of a key that IAM or STS has issued; None for anybody else's, who is the administrator.
+
+    A key that only STS can have issued, and has not, is nobody's.
+    """
+    iam = module("core.iam_evaluator")
+    found = iam.resolve_principal(access_key, ACCOUNT)
+    if isinstance(found, iam.AuthError):
+        issued = access_key.startswith("ASIA") or found.code == "ExpiredTokenException"
+        return Unknown(found.code, found.message) if issued else None
+    if found.policies is None:
+        return None
+    return Caller(found.arn, found.type, found.account, found.policies, found.limits, found.keys)
+
+
+def show(session: Session) -> None:
+    """Let STS know a session, so that GetCallerIdentity names it; call on the server's loop."""
+    keys, sts = session.credentials, module("services.sts")
+    if keys.access_key not in sts._sessions:
+        role, about = session.role_arn.rpartition("/")[2], {"Arn": session.arn}
+        about |= {"SecretAccessKey": keys.secret_key, "SessionToken": keys.token}
+        sts.register_session(keys.access_key, {**about, "UserId": f"{role}:{session.name}"})
+
+
+def decide(caller: Caller, action: str, resource: str, context: Mapping[str, Any], region: str) -> Decision:
+    """Evaluate the caller's policies and the resource's own.
+
+    Parameters
+    ----------
+    context : mapping
+        Condition keys of the request.
+    region : str
+        What ``aws:RequestedRegion`` is.
+    """
+    iam, service = module("core.iam_evaluator"), action.partition(":")[0]
+    keys: dict[str, Any] = {"aws:tagkeys": None, **{name.lower(): value for name, value in context.items()}}
+    if iam._names_condition_key(caller.policies, "aws:resourcetag/"):
+        tags = module("services.tagging").resource_tags(resource) or {}
+        keys |= {f"aws:resourcetag/{name}".lower(): value for name, value in tags.items()}
+    asked = iam.EvalContext(
+        caller.arn,
+        caller.kind,
+        caller.account,
+        action,
+        resource,
+        region,
+        service_context=keys,
+        principal_keys=dict(caller.keys),
+    )
+    result = iam.evaluate(asked, caller.policies, *caller.limits)
+    found = _again(lambda: iam._resource_policy(service, resource))
+    if found is not None:
+        required = service in iam._POLICY_REQUIRED
+        result = iam.combine_resource_policy(result, asked, *found, required=required, limits=caller.limits)
+    explicit = result.decision == "Deny"
+    return Decision(result.decision == "Allow", explicit, explicit and bool(result.resource_policy_arn))
+
+
+def _again(look: Callable[[], Any]) -> Any:
+    """What a look finds; once more when the server's loop changed it while a thread looked."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return look()
+        except RuntimeError:
+            continue
+    return look()
