@@ -268,17 +268,28 @@ def test_an_unknown_workgroup_is_refused_and_one_that_enforces_its_place_is_obey
     assert shown["ResultConfiguration"]["OutputLocation"].startswith(f"{place['OutputLocation']}/")
 
 
-def test_a_query_can_be_stopped(lake: Lake) -> None:
+def test_stopped_queries_stop_whenever_that_comes_and_make_room_for_others(lake: Lake) -> None:
     athena = lake.aws.client("athena")
-    execution = lake.start(
-        "SELECT count(*) FROM range(100000000) a, range(100000000) b WHERE a.range < b.range"
-    )
-    athena.stop_query_execution(QueryExecutionId=execution)
-    shown = athena.get_query_execution(QueryExecutionId=execution)["QueryExecution"]
-    assert shown["Status"]["State"] == "CANCELLED"
+    stopped = []
+    for number in range(6):  # more than run at once: one that went on would leave no place for the last query
+        stopped.append(lake.start(ENDLESS))
+        time.sleep(0.03 * number)
+        athena.stop_query_execution(QueryExecutionId=stopped[-1])
     assert lake.rows("SELECT 1") == [["1"]]
-    shown = athena.get_query_execution(QueryExecutionId=execution)["QueryExecution"]
-    assert shown["Status"]["State"] == "CANCELLED"
+    for execution in stopped:
+        shown = athena.get_query_execution(QueryExecutionId=execution)["QueryExecution"]
+        assert shown["Status"]["State"] == "CANCELLED"
+
+
+def test_more_queries_than_run_at_once_wait_in_the_queue(lake: Lake) -> None:
+    athena = lake.aws.client("athena")
+    started = [lake.start(ENDLESS) for _ in range(5)]
+    shown = athena.batch_get_query_execution(QueryExecutionIds=started)["QueryExecutions"]
+    states = sorted(execution["Status"]["State"] for execution in shown)
+    for execution in started:
+        athena.stop_query_execution(QueryExecutionId=execution)
+    assert states == ["QUEUED", *["RUNNING"] * 4]
+    assert lake.rows("SELECT 1") == [["1"]]
 
 
 def _query(lake: Lake, query: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ INSERT, UNLOAD, a reason for every failure, and no SQL that reaches the host. mi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import shutil
@@ -21,6 +22,8 @@ from mlops_kit.local.ministack import module
 
 logger = logging.getLogger(__name__)
 
+_AT_ONCE = 4  # queries that run; each may take 1 GB, so further ones queue
+_AGAIN = 0.05  # seconds between two interrupts
 _LOST = "The embedded AWS was stopped while the query ran"
 
 
@@ -46,7 +49,9 @@ class Athena:
         self._tables = Tables(loaded)
         self._start, self._stop = loaded._start_query_execution, loaded._stop_query_execution
         self._restore, self._hidden = loaded.load_persisted_state, loaded._hidden
-        self._connections: dict[str, Any] = {}
+        self._running: dict[str, Any] = {}  # connection by query, None before it has one
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     def install(self) -> None:
         """Replace ministack's functions."""
@@ -87,16 +92,33 @@ class Athena:
 
     def _stopped(self, data: dict[str, Any]) -> Any:
         answer = self._stop(data)
-        connection = self._connections.get(data.get("QueryExecutionId", ""))
-        if connection is not None:
-            connection.interrupt()
+        task = asyncio.ensure_future(self._interrupt(data.get("QueryExecutionId", "")))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
         return answer
+
+    async def _interrupt(self, query_id: str) -> None:
+        """Again and again until the query has ended: DuckDB forgets an interrupt between two statements."""
+        import duckdb
+
+        while query_id in self._running:
+            connection = self._running[query_id]
+            with contextlib.suppress(duckdb.Error):  # it has just been closed
+                if connection is not None:
+                    connection.interrupt()
+            await asyncio.sleep(_AGAIN)
 
     async def _execute(self, query_id: str, query: str, database: str, ddl: Any, catalog: Any = None) -> None:
         execution = self._loaded._executions.get(query_id)
-        if execution is None or execution["Status"]["State"] != "QUEUED":
+        if execution is None:
             return
+        async with self._places:
+            if execution["Status"]["State"] == "QUEUED":
+                await self._execute_one(execution, query_id, query, ddl)
+
+    async def _execute_one(self, execution: dict[str, Any], query_id: str, query: str, ddl: Any) -> None:
         execution["Status"]["State"] = "RUNNING"
+        self._running[query_id] = None
         began, folders = time.monotonic(), [tempfile.mkdtemp(prefix="athena-")]
         try:
             rows = await self._run(execution, query, ddl, folders)
@@ -109,7 +131,7 @@ class Athena:
             logger.exception("Athena query %s", query_id)
             _end(execution, "FAILED", f"GENERIC_INTERNAL_ERROR: {type(error).__name__}")
         finally:
-            self._connections.pop(query_id, None)
+            self._running.pop(query_id)
             for folder in folders:
                 shutil.rmtree(folder, ignore_errors=True)
             spent = int((time.monotonic() - began) * 1000)
@@ -130,7 +152,7 @@ class Athena:
         catalogue = self._tables.catalogue(query, database, folders)
 
         def started(connection: Any) -> None:
-            self._connections[execution["QueryExecutionId"]] = connection
+            self._running[execution["QueryExecutionId"]] = connection
 
         if asked is None:
             return await asyncio.to_thread(run_select, catalogue, query, started)
