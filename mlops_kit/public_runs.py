@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -181,7 +182,7 @@ def champion(session: Session, pipeline: Pipeline) -> Champion:
 
 def history(session: Session, pipeline: Pipeline | str | None = None) -> pd.DataFrame:
     """One row an execution, newest first; what is new is read into the local history store."""
-    return _history(session, pipeline).frame(_name(pipeline))
+    return history_store(session, pipeline).frame(_name(pipeline))
 
 
 def runs_chart(session: Session, pipeline: Pipeline | str | None = None, metric: str | None = None) -> Chart:
@@ -198,7 +199,7 @@ def runs_chart(session: Session, pipeline: Pipeline | str | None = None, metric:
     """
     from mlops_kit.observe import charts
 
-    found = _history(session, pipeline)
+    found = history_store(session, pipeline)
     if metric is not None:
         return charts.metric_over_runs(found.frame(_name(pipeline)), metric)
     return charts.runs(found.executions(_name(pipeline)))
@@ -226,7 +227,7 @@ def report(session: Session, pipeline: Pipeline | str | None = None, path: str |
     name = _name(pipeline)
     newest = latest(session, name) if name else None
     drawn = newest.graph().overview().svg() if newest else ""
-    collected = room.collect(_history(session, name), name, session.where, drawn)
+    collected = room.collect(history_store(session, name), name, session.where, drawn)
     if collected is None:
         raise KitError(
             f"There is no run of {name or 'any pipeline'} yet.",
@@ -235,7 +236,8 @@ def report(session: Session, pipeline: Pipeline | str | None = None, path: str |
     return room.write(collected, Path(path or Path("runs") / f"{name or session.settings.project}.html"))
 
 
-def _history(session: Session, pipeline: Pipeline | str | None) -> History:
+def history_store(session: Session, pipeline: Pipeline | str | None) -> History:
+    """The local history store, after what is new of the pipeline, or of all, was read into it."""
     from mlops_kit.observe.history import History
 
     settings = session.settings
@@ -246,11 +248,13 @@ def _history(session: Session, pipeline: Pipeline | str | None) -> History:
 
 
 def _watched(session: Session, arn: str, wait: bool) -> Run:
-    from mlops_kit import execute
+    from mlops_kit import ahead, execute
     from mlops_kit.live import Live
     from mlops_kit.progress import passing
     from mlops_kit.runs import Run
 
+    if wait and "ipykernel" in sys.modules:
+        ahead.imports(*ahead.DRAWING, *ahead.PREDICTING)  # the cells after this one draw and predict
     if wait:
         with passing(), Live(f"{arn.split(':')[-2]}, {arn.rpartition(':')[2]}") as live:
             execute.wait(session, arn, live)

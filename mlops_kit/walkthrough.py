@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_kit import ahead
 from mlops_kit.errors import KitError, UsageError
 from mlops_kit.settings import LOCAL_PORT, Settings
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
     from mlops_kit.deploy.aws import Session
@@ -69,13 +69,13 @@ def main() -> int:
         return 130
 
 
-def next_run(frame: pd.DataFrame) -> tuple[date, bool]:
+def next_run(runs: Iterable[Mapping[str, Any]]) -> tuple[date, bool]:
     """The month to retrain next, and whether it must be forced.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
-        The runs so far, as ``kit.history`` gives them.
+    runs : iterable of mapping
+        The runs so far, as rows of the history.
 
     Returns
     -------
@@ -83,16 +83,17 @@ def next_run(frame: pd.DataFrame) -> tuple[date, bool]:
         The first month, or the one after the newest that a run has judged. After the last month of the data
         it is the first one again, forced, since that window is done.
     """
-    judged = frame[frame["verdict"].notna() & frame["as_of"].notna()]
-    if judged.empty:
+    judged = [date.fromisoformat(run["as_of"][:10]) for run in runs if run["verdict"] and run["as_of"]]
+    if not judged:
         return FIRST, False
-    newest = max(date.fromisoformat(str(value)[:10]) for value in judged["as_of"])
+    newest = max(judged)
     following = date(newest.year + newest.month // 12, newest.month % 12 + 1, 1)
     return (following, False) if following <= LAST else (FIRST, True)
 
 
 def _walk(console: Console) -> int:
     import mlops_kit as kit
+    from mlops_kit.public_runs import history_store
 
     times = Times()
     begin = time.monotonic()
@@ -101,8 +102,9 @@ def _walk(console: Console) -> int:
         settings, status = _start()
     console.print(f"{status.url}, its clock at {(status.now or '')[:16]}, state in {settings.state_dir}/")
     session = kit.session(settings)
-    as_of, forced = next_run(kit.history(session, PIPELINE))
+    as_of, forced = next_run(history_store(session, PIPELINE).rows(PIPELINE))
     given = {"as_of": as_of.isoformat(), **({"force": True} if forced else {})}
+    ahead.imports(*ahead.DRAWING)  # for the report, while the notebooks run
     copies = [_read(console, path, given, times) for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
     run = kit.latest(session, PIPELINE)
     if run is None:

@@ -10,7 +10,6 @@ import sys
 from datetime import date
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from mlops_kit.walkthrough import next_run
@@ -28,8 +27,8 @@ def walk(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def runs(*rows: tuple[str | None, str | None]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["as_of", "verdict"])
+def runs(*rows: tuple[str | None, str | None]) -> list[dict[str, str | None]]:
+    return [{"as_of": as_of, "verdict": verdict} for as_of, verdict in rows]
 
 
 def test_the_first_month_comes_first_and_then_the_one_after_the_newest_that_was_judged() -> None:

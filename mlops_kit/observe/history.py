@@ -99,11 +99,15 @@ class History:
             rows = database.execute(order, [*values, -1 if limit is None else limit]).fetchall()
         return [(name, _from_json(body)) for name, body in rows]
 
-    def frame(self, pipeline: str | None = None) -> pd.DataFrame:
+    def rows(self, pipeline: str | None = None) -> list[dict[str, Any]]:
         """One row an execution, newest first: what it was, how it ended, what it decided."""
+        return [_row(name, execution) for name, execution in self.executions(pipeline)]
+
+    def frame(self, pipeline: str | None = None) -> pd.DataFrame:
+        """`rows` as a table, with the common columns first."""
         import pandas as pd
 
-        rows = [_row(name, execution) for name, execution in self.executions(pipeline)]
+        rows = self.rows(pipeline)
         columns = [
             "pipeline",
             "name",
