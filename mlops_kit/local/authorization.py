@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from mlops_kit.local.service import ACCOUNT, AwsError
 
 if TYPE_CHECKING:
     from mlops_kit.local.authorization_policies import Decision
+    from mlops_kit.local.service import Log
     from mlops_kit.local.store import Store
 
 _KIND = "role-session"  # of documents in the store
@@ -99,16 +100,40 @@ class Authorization:
         """
         opened = Session(role_arn, session)
         credentials = opened.credentials
-        with self._guard:
-            if credentials.access_key not in self._known():
-                self._store.put(_KIND, credentials.access_key, {"role": role_arn, "session": session})
-                self._known()[credentials.access_key] = opened
+        if credentials.access_key not in self._known():
+            self._store.put(_KIND, credentials.access_key, {"role": role_arn, "session": session})
+            self._known()[credentials.access_key] = opened
         return credentials
+
+    def assumable(self, role_arn: str, service: str, source: str = "") -> bool:
+        """Whether a role's trust policy lets a service such as ``states.amazonaws.com`` assume it."""
+        from mlops_kit.local.authorization_policies import trusts
+
+        return trusts(role_arn, service, source)
+
+    def logging(self, log: Log, role_arn: str, session: str) -> Log:
+        """``log`` for a role: lines that its policies do not let it write are lost, as on AWS."""
+
+        def allowed(group: str, stream: str, region: str) -> bool:
+            arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{group}:log-stream:{stream}"
+            try:
+                for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+                    self.check(role_arn, action, arn, session=session)
+            except AwsError:
+                return False
+            return True
+
+        def guarded(
+            group: str, stream: str, lines: Sequence[str | tuple[float, str]], region: str = ""
+        ) -> None:
+            if allowed(group, stream, region or self._region):
+                log(group, stream, lines, region)
+
+        return guarded
 
     def session(self, access_key: str) -> Session | None:
         """The session that an access key of `credentials` names."""
-        with self._guard:
-            return self._known().get(access_key)
+        return self._known().get(access_key)
 
     def check(
         self,
@@ -147,10 +172,11 @@ class Authorization:
             raise AwsError("AccessDeniedException", denial(caller.arn, action, resource, decision))
 
     def _known(self) -> dict[str, Session]:
-        if self._sessions is None:
-            opened = (Session(row["role"], row["session"]) for row in self._store.list(_KIND))
-            self._sessions = {session.credentials.access_key: session for session in opened}
-        return self._sessions
+        with self._guard:
+            if self._sessions is None:
+                opened = (Session(row["role"], row["session"]) for row in self._store.list(_KIND))
+                self._sessions = {session.credentials.access_key: session for session in opened}
+            return self._sessions
 
 
 def denial(caller: str, action: str, resource: str, decision: Decision) -> str:
@@ -161,4 +187,5 @@ def denial(caller: str, action: str, resource: str, decision: Decision) -> str:
         if decision.explicit
         else f"because no identity-based policy allows the {action} action"
     )
-    return f"User: {caller} is not authorized to perform: {action} on resource: {resource} {because}"
+    on = "" if resource == "*" else f" on resource: {resource}"  # an action that knows none
+    return f"User: {caller} is not authorized to perform: {action}{on} {because}"

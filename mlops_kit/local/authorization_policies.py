@@ -62,7 +62,7 @@ def of_role(session: Session) -> Caller:
     """The caller that a session of a role is; a role that does not exist has no policies."""
     iam = module("core.iam_evaluator")
     role = session.role_arn.rpartition("/")[2]
-    account = session.role_arn.split(":")[4] if session.role_arn.count(":") >= 5 else ACCOUNT
+    account = _account(session.role_arn)
     roles = module("services.iam")._roles
     tags = _again(lambda: list((roles.get_scoped(account, None, role) or {}).get("Tags") or []))
     return Caller(
@@ -88,6 +88,26 @@ def of_key(access_key: str) -> Caller | Unknown | None:
     if found.policies is None:
         return None
     return Caller(found.arn, found.type, found.account, found.policies, found.limits, found.keys)
+
+
+def trusts(role_arn: str, service: str, source: str) -> bool:
+    """Whether a role's trust policy lets an AWS service assume it; False for a role that does not exist.
+
+    Parameters
+    ----------
+    service : str
+        The service's principal, such as ``states.amazonaws.com``.
+    source : str
+        ARN of the resource on whose behalf: ``aws:SourceArn``.
+    """
+    iam, account = module("core.iam_evaluator"), _account(role_arn)
+    role = module("services.iam")._roles.get_scoped(account, None, role_arn.rpartition("/")[2])
+    if role is None:
+        return False
+    about = {"aws:sourcearn": source, "aws:sourceaccount": ACCOUNT}
+    asked = iam.EvalContext("", "", ACCOUNT, "sts:AssumeRole", role_arn, "", service_context=about)
+    decision = iam.evaluate_resource_policy(role["AssumeRolePolicyDocument"], asked, service=service).decision
+    return bool(decision == "Allow")
 
 
 def show(session: Session) -> None:
@@ -131,6 +151,10 @@ def decide(caller: Caller, action: str, resource: str, context: Mapping[str, Any
         result = iam.combine_resource_policy(result, asked, *found, required=required, limits=caller.limits)
     explicit = result.decision == "Deny"
     return Decision(result.decision == "Allow", explicit, explicit and bool(result.resource_policy_arn))
+
+
+def _account(role_arn: str) -> str:
+    return role_arn.split(":")[4] if role_arn.count(":") >= 5 else ACCOUNT
 
 
 def _again(look: Callable[[], Any]) -> Any:

@@ -15,11 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_kit.local.clients import client
 from mlops_kit.local.glue_script import CannotRun, Script, error_message
 from mlops_kit.local.glue_store import ACTIVE, GlueStore
 from mlops_kit.local.processes import Ended, ProcessSpec, Runner
-from mlops_kit.local.service import AwsError, Context
+from mlops_kit.local.service import ACCOUNT, AwsError, Context
 
 LOG_GROUP = "/aws-glue/python-jobs"
 
@@ -27,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _STOP_GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 _STDERR_TAIL = 1 << 16  # bytes in which the last traceback is looked for
+_SESSION = "GlueJobRunnerSession"  # as AWS names the session of a job's role
 _MEMORY = {0.0625: 1 << 30, 1.0: 16 << 30}  # bytes by DPU, "Configuring job properties for Python shell jobs"
 _LOST = "The run's process ended together with the embedded AWS that ran it."
 _SEVERITIES = {"FAILED": "ERROR", "TIMEOUT": "WARN"}
@@ -88,12 +88,13 @@ class Runs:
     def recover(self) -> None:
         """Take up the runs of a former server: follow, stop or fail each, and start what had not begun."""
         for region, run in self._store.active():
+            acting = self._acting(region, self._store.job(region, run["JobName"]) or {})
             with self._guard:
                 alive = self._context.runner.recover(
                     _process(run),
                     self._end(region, run),
-                    self._sink(region, run, "output"),
-                    self._sink(region, run, "error"),
+                    _sink(acting, run, "output"),
+                    _sink(acting, run, "error"),
                 )
                 if alive and run["JobRunState"] == "STARTING":
                     self._store.keep_run(region, {**run, **self._changed("RUNNING")})
@@ -155,9 +156,10 @@ class Runs:
             job = self._store.job(region, run["JobName"])
             if job is None:
                 raise CannotRun(f"Job {run['JobName']} was deleted.")
-            script = Script(self._folder(run), client(self._context.url, region, "s3"))
+            acting = self._acting(region, job)
+            script = Script(self._folder(run), acting.client("s3"))
             argv = script.argv(_location(job), _arguments(job, run))
-            self._begin(region, run, self._spec(region, run, argv, script))
+            self._begin(region, run, self._spec(acting, run, argv, script))
         except CannotRun as error:
             self._finish(region, run, "FAILED", 0.0, str(error))
         except Exception as error:
@@ -166,17 +168,17 @@ class Runs:
                 words = f"The embedded AWS could not start the run: {error}"
                 self._finish(region, run, "FAILED", 0.0, words)
 
-    def _spec(self, region: str, run: Mapping[str, Any], argv: list[str], script: Script) -> ProcessSpec:
-        env = Runner.job_environment(script.work, self._context.url, region)
+    def _spec(self, acting: Context, run: Mapping[str, Any], argv: list[str], script: Script) -> ProcessSpec:
+        env = Runner.job_environment(script.work, acting.url, acting.region)
         return ProcessSpec(
             id=_process(run),
             argv=argv,
             cwd=script.work,
-            env={**env, "PYTHONPATH": script.python_path()},
+            env={**env, **acting.identity(), "PYTHONPATH": script.python_path()},
             time_limit=run["Timeout"] * 60.0,
             memory_limit=_MEMORY.get(run.get("MaxCapacity", 0.0625)),
-            on_output=self._sink(region, run, "output"),
-            on_error=self._sink(region, run, "error"),
+            on_output=_sink(acting, run, "output"),
+            on_error=_sink(acting, run, "error"),
         )
 
     def _begin(self, region: str, run: Mapping[str, Any], spec: ProcessSpec) -> None:
@@ -192,9 +194,11 @@ class Runs:
         if not begins:
             self._finish(region, run, "STOPPED", 0.0)
 
-    def _sink(self, region: str, run: Mapping[str, Any], kind: str) -> Callable[[list[str]], None]:
-        context = self._context.within(region)
-        return lambda lines: context.log(f"{LOG_GROUP}/{kind}", run["Id"], lines)
+    def _acting(self, region: str, job: Mapping[str, Any]) -> Context:
+        """The context as the job's role, which a job names by its ARN or by its name."""
+        role = str(job.get("Role") or "")
+        named = f"arn:aws:iam::{ACCOUNT}:role/{role}" if role and not role.startswith("arn:") else role
+        return self._context.within(region).acting(named, _SESSION)
 
     def _end(self, region: str, run: Mapping[str, Any]) -> Callable[[Ended], None]:
         def ended(how: Ended) -> None:
@@ -261,6 +265,10 @@ class Runs:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._context.clock.now(), UTC)
+
+
+def _sink(context: Context, run: Mapping[str, Any], kind: str) -> Callable[[list[str]], None]:
+    return lambda lines: context.log(f"{LOG_GROUP}/{kind}", run["Id"], lines)
 
 
 def _process(run: Mapping[str, Any]) -> str:

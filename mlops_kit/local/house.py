@@ -18,9 +18,11 @@ from typing import Any, cast
 
 from mlops_kit.local import clients, corrections, lambda_seam
 from mlops_kit.local.authorization import Authorization
+from mlops_kit.local.authorization_gate import Gate
 from mlops_kit.local.clock import Clock
 from mlops_kit.local.corrections.states import Engine
 from mlops_kit.local.durability import Saver
+from mlops_kit.local.guard import App
 from mlops_kit.local.lambda_runtime import LambdaRuntime
 from mlops_kit.local.ministack import Ministack, after_import
 from mlops_kit.local.plumbing import Plumbing
@@ -38,6 +40,8 @@ SERVICES: Mapping[str, str] = {
     "sagemaker-runtime": "mlops_kit.local.sagemaker.runtime:SageMakerRuntime",
     "glue": "mlops_kit.local.glue:Glue",
     "stepfunctions": "mlops_kit.local.stepfunctions.api:StepFunctions",
+    "lambda": "mlops_kit.local.kafka:EventSourceMappings",  # those for Kafka
+    "scheduler": "mlops_kit.local.scheduler.api:Scheduler",
 }
 
 
@@ -89,11 +93,14 @@ class House:
             "sagemaker" in self.services
         ):  # InvokeEndpoint goes where its endpoints are, without asking the store
             self.services["sagemaker-runtime"].routes = self.services["sagemaker"].routes  # type: ignore[attr-defined]
+        self.services["lambda"].others = self.ministack.mappings  # type: ignore[attr-defined]
         self.ministack.states.engine = cast(Engine, self.services["stepfunctions"])
         corrections.install(self._client, self._changed, self.saver.save)
-        self.functions = LambdaRuntime(self.runner, folder.root / "lambda", url, self.plumbing.log)
+        self.functions = LambdaRuntime(
+            self.runner, folder.root / "lambda", url, self.plumbing.log, self.authorization
+        )
         self._threads: ThreadPoolExecutor | None = None
-        self.app: Router
+        self.app: App
 
     def attach(self, loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor) -> None:
         """Name the loop that serves, and the threads for handlers that are plain functions."""
@@ -103,6 +110,8 @@ class House:
         self.functions.start()
         after_import("services.lambda_svc", lambda: lambda_seam.install(self.functions))
         self.app = Router(self.services, self.ministack, self.saver, threads)
+        if self.authorization is not None:
+            self.app = Gate(self.app, self.authorization)
 
     async def start(self) -> None:
         """Take up what a former process left; the port answers already."""

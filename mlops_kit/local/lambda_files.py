@@ -55,6 +55,8 @@ class Function:
         MB.
     log_group : str
         Where its output goes.
+    role_arn : str
+        Its execution role.
     """
 
     name: str
@@ -69,11 +71,15 @@ class Function:
     timeout: float = 3.0
     memory: int = 128
     log_group: str = ""
+    role_arn: str = ""
 
     @property
     def fingerprint(self) -> str:
         """What a worker is made for; a change of it needs new workers."""
-        parts = (self.code_sha, self.runtime, self.handler, self.memory, self.timeout, self.log_group)
+        parts = (
+            *(self.code_sha, self.runtime, self.handler, self.memory, self.timeout, self.log_group),
+            self.role_arn,
+        )
         layers = [layer.arn for layer in self.layers]
         return repr((parts, layers, sorted(self.environment.items())))
 
@@ -142,7 +148,7 @@ def environment(
     stream : str
         Log stream of the worker.
     base : mapping
-        The runner's base environment: endpoint, region, dummy credentials, private folders.
+        The runner's base environment: endpoint, region, credentials, private folders.
     """
     unreserved = {
         "LANG": "C.UTF-8",  # AWS has en_US.UTF-8, which not every machine has
@@ -161,7 +167,7 @@ def environment(
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group,
         "AWS_LAMBDA_LOG_STREAM_NAME": stream,
-        "AWS_SESSION_TOKEN": "test",
+        "AWS_SESSION_TOKEN": base.get("AWS_SESSION_TOKEN", "test"),
         "LAMBDA_TASK_ROOT": str(task),
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
     }

@@ -10,15 +10,19 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_kit.local.lambda_files import Files, Function, environment
 from mlops_kit.local.lambda_sandbox import Crashed, Reply, Worker, WorkerPlan
 from mlops_kit.local.processes import Runner
 
-Log = Callable[[str, str, Sequence[str | tuple[float, str]]], None]
+if TYPE_CHECKING:
+    from mlops_kit.local.authorization import Authorization
+
+Log = Callable[..., None]
 
 _IDLE_SECONDS = 300.0  # AWS keeps an idle environment for some minutes
 _LARGEST_RESPONSE = 6_291_556  # bytes, "Lambda quotas"
@@ -72,13 +76,18 @@ class LambdaRuntime:
         The port, for the workers' environment.
     log : callable
         ``log(group, stream, lines)``.
+    authorization : Authorization, optional
+        Holds each function to its execution role.
     """
 
-    def __init__(self, runner: Runner, root: Path, url: str, log: Log) -> None:
+    def __init__(
+        self, runner: Runner, root: Path, url: str, log: Log, authorization: Authorization | None = None
+    ) -> None:
         self._runner = runner
         self._root = root
         self.url = url
         self._log = log
+        self._authorization = authorization
         self._files = Files(root / "code")
         self._changed = threading.Condition()
         self._idle: list[Worker] = []
@@ -123,7 +132,7 @@ class LambdaRuntime:
 
     def _replied(self, worker: Worker, report: _Report, reply: Reply) -> Outcome:
         text = report.text(worker.plan.as_on_aws(worker.output()))
-        self._log(worker.plan.function.log_group, worker.plan.stream, text)
+        self._write(worker.plan, text)
         log = "".join(f"{line}\n" for line in text)
         if reply.init_error:
             worker.kill()
@@ -144,7 +153,7 @@ class LambdaRuntime:
             "timeout" if crash.error_type == "Sandbox.Timedout" else f"error\tError Type: {crash.error_type}"
         )
         text = report.text(worker.plan.as_on_aws(worker.output()), crash.log_line(request_id))
-        self._log(worker.plan.function.log_group, worker.plan.stream, text)
+        self._write(worker.plan, text)
         message = f"RequestId: {request_id} Error: {crash.reason}"
         error = {"errorType": crash.error_type, "errorMessage": message}
         return Outcome(json.dumps(error).encode(), True, "".join(f"{line}\n" for line in text))
@@ -152,9 +161,18 @@ class LambdaRuntime:
     def _start(self, function: Function) -> Worker:
         plan = WorkerPlan.new(function, self._files, self._root / "workers")
         base = Runner.base_environment(plan.home, self.url, region=function.arn.split(":")[3])
+        if self._authorization is not None:
+            base |= self._authorization.credentials(function.role_arn, function.name).environment()
         return Worker.start(
             self._runner, plan, environment(function, plan.task, plan.layers, plan.stream, base)
         )
+
+    def _write(self, plan: WorkerPlan, text: list[str]) -> None:
+        """Log, as far as the function's role may."""
+        function, log = plan.function, self._log
+        if self._authorization is not None:
+            log = self._authorization.logging(log, function.role_arn, function.name)
+        log(function.log_group, plan.stream, text)
 
     def _take(self, function: Function) -> Worker | None:
         with self._changed:

@@ -102,6 +102,7 @@ def _function(service: Any, func: Mapping[str, Any], config: Mapping[str, Any]) 
         timeout=float(config.get("Timeout") or 3),
         memory=int(config.get("MemorySize") or 128),
         log_group=logging.get("LogGroup") or f"/aws/lambda/{config['FunctionName']}",
+        role_arn=config.get("Role") or "",
     )
 
 

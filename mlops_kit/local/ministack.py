@@ -17,9 +17,11 @@ from typing import Any
 
 from mlops_kit.errors import KitError
 from mlops_kit.local import imports
+from mlops_kit.local.corrections import schedules
 from mlops_kit.local.corrections.log_state import LogState
 from mlops_kit.local.corrections.states import Adapter
 from mlops_kit.local.corrections.unsupported import Handlers
+from mlops_kit.local.service import ACCOUNT
 from mlops_kit.local.sharing import sharing
 from mlops_kit.local.state_folder import StateFolder
 
@@ -34,6 +36,18 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "_build_persistence_save_dict",
         "_state_map",
         "_get_module",
+        "_routing_params",
+    ),
+    "core.iam_actions": (
+        "access_denied_response",
+        "dynamodb_resource_arns",
+        "dynamodb_service_context",
+        "dynamodb_transaction_checks",
+        "extract_iam_action",
+        "extract_resource_arn",
+        "request_tag_context",
+        "s3_additional_checks",
+        "s3_service_context",
     ),
     "core.iam_evaluator": (
         "AuthError",
@@ -45,10 +59,11 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "_resource_policy",
         "combine_resource_policy",
         "evaluate",
+        "evaluate_resource_policy",
         "resolve_principal",
     ),
     "core.persistence": ("_state_format_version", "_json_default", "load_state", "PERSIST_STATE"),
-    "core.router": ("_is_aws_service_name",),
+    "core.router": ("_is_aws_service_name", "extract_region"),
     "core.responses": ("request_scope", "get_account_id", "get_region"),
     "services.eventbridge": ("_put_events", "_dispatch_to_lambda"),
     "services.cloudwatch_logs": (
@@ -117,7 +132,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "error_response_json",
         "invoke_async_with_retry",
     ),
-    "services.s3": ("_buckets", "_put_object", "_resolve_sse_write_headers"),
+    "services.s3": ("_buckets", "_merge_hoisted_amz_headers", "_put_object", "_resolve_sse_write_headers"),
     "services.athena": (
         "_STORED_AS",
         "_CreateTable",
@@ -201,6 +216,7 @@ class Ministack:
         self._folder = folder
         self.states = Adapter()
         replace_module("stepfunctions", self.states.module)
+        replace_module("scheduler", schedules.stand_in())
         self._app = module("app")
         self._logs = LogState(module)
         self._saved = self._read_saved()
@@ -271,6 +287,15 @@ class Ministack:
         if status >= 300:
             raise RuntimeError(f"{service} refused {target}: {answer}")
         return answer
+
+    async def mappings(self, region: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Lambda's event source mappings, which are not for Kafka, as JSON; call on the loop."""
+        handler, path = self._app.SERVICE_HANDLERS["lambda"], "/2015-03-31/event-source-mappings"
+        asked = {**query, "MaxItems": "10000"}
+        with self.scope(ACCOUNT, region):
+            _, _, body = await handler("GET", path, {"host": "127.0.0.1"}, b"", asked)
+        found: list[dict[str, Any]] = json.loads(body)["EventSourceMappings"]
+        return found
 
     def take_up(self) -> None:
         """Go on with the stack operations that a former process left; call on the loop."""

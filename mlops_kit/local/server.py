@@ -51,6 +51,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--state-dir", required=True)
     parser.add_argument("--at", help="where the embedded clock starts, ISO 8601")
     parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--enforce-iam", action="store_true", help="hold roles to their policies")
     return parser.parse_args(arguments)
 
 
@@ -101,7 +102,8 @@ async def _serve(folder: StateFolder, listener: socket.socket, options: argparse
 
     loop = asyncio.get_running_loop()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    house = House(folder, url, options.region, _clock_offset(folder, options.at))
+    offset = _clock_offset(folder, options.at)
+    house = House(folder, url, options.region, offset, options.enforce_iam)
     stopping = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)

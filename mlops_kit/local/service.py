@@ -181,10 +181,24 @@ class Context:
         )
 
     def acting(self, role_arn: str, session: str) -> Context:
-        """The same for a role: its clients may do what the role's policies allow, where they are enforced."""
+        """The same for a role: its clients and its log do what the role's policies allow, where enforced.
+
+        Parameters
+        ----------
+        role_arn : str
+            The role.
+        session : str
+            Name of its session, as AWS names it for the service that assumes the role.
+        """
         if self.authorization is None or not role_arn:
             return self
-        return replace(self, credentials=self.authorization.credentials(role_arn, session))
+        credentials = self.authorization.credentials(role_arn, session)
+        log = self.authorization.logging(self.log, role_arn, session)
+        return replace(self, credentials=credentials, log=log)
+
+    def identity(self) -> dict[str, str]:
+        """Variables by which a child process is whom `client` signs for; none for the administrator."""
+        return self.credentials.environment() if self.credentials is not None else {}
 
     def client(self, service: str) -> Any:
         """A botocore client of this port, cached by service; for worker threads only, never the loop's."""

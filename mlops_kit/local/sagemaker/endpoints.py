@@ -34,7 +34,7 @@ _BROKEN = (
 )
 
 Deployment = dict[str, Any]
-"""``Id``, ``Config`` (its name), ``Variants``: each as its configuration has it, with its ``Container``."""
+"""``Id``, ``Config`` (its name), ``Variants``: each with its model's ``Container`` and ``RoleArn``."""
 
 
 class Endpoints:
@@ -184,11 +184,11 @@ class Endpoints:
     def _deployment(self, region: str, config: str) -> Deployment:
         """What a configuration deploys, complete, so that models may be deleted while it serves."""
         variants = self._models.config(region, config)["View"]["ProductionVariants"]
-        containers = [
-            self._models.model(region, variant["ModelName"])["View"]["PrimaryContainer"]
-            for variant in variants
+        models = [self._models.model(region, variant["ModelName"])["View"] for variant in variants]
+        complete = [
+            {**variant, "Container": model["PrimaryContainer"], "RoleArn": model.get("ExecutionRoleArn", "")}
+            for variant, model in zip(variants, models, strict=True)
         ]
-        complete = [{**v, "Container": c} for v, c in zip(variants, containers, strict=True)]
         return {"Id": _new_id(), "Config": config, "Variants": complete}
 
     def _deploy(self, region: str, name: str) -> None:

@@ -22,7 +22,15 @@ from mlops_kit.local.sagemaker import instances, listing
 from mlops_kit.local.sagemaker.events import emit, public
 from mlops_kit.local.sagemaker.job_kinds import ENDED, Job, JobFailed, JobKind, Watch
 from mlops_kit.local.sagemaker.local_paths import BASE_VARIABLE
-from mlops_kit.local.sagemaker.records import Record, Table, arn, moment, refusal
+from mlops_kit.local.sagemaker.records import (
+    ROLE_SESSION,
+    Record,
+    Table,
+    arn,
+    check_role,
+    moment,
+    refusal,
+)
 from mlops_kit.local.sagemaker.tags import checked
 from mlops_kit.local.sagemaker.transfer import Transfer
 from mlops_kit.local.service import AwsError, Context, Handler, Request
@@ -77,8 +85,9 @@ class Jobs:
         params, region = request.params, request.region
         name = params[f"{self.kind.noun}Name"]
         view = self._first_view(params, region)
+        check_role(self._context, params.get("RoleArn"), view[self.table.arn_member])
         if _may_call_the_port():
-            self.kind.admit(params, region, self._transfer())
+            self.kind.admit(params, region, self._transfer(view))
         record = {
             "Region": region,
             "Name": name,
@@ -172,7 +181,7 @@ class Jobs:
             self._note(record, "Downloading")
             shutil.rmtree(job.base.parent, ignore_errors=True)
             job.base.mkdir(parents=True)
-            launch = self.kind.prepare(job, self._transfer())
+            launch = self.kind.prepare(job, self._transfer(job.view))
             self._launch(record, partial(self._spec, launch))
         except JobFailed as error:
             if not self._leaving:
@@ -201,6 +210,7 @@ class Jobs:
     def _spec(self, launch: Any, record: Record) -> ProcessSpec:
         context, job = self._context, self._job(record)
         base = context.runner.job_environment(launch.cwd, context.url, job.region)
+        base |= self._acting(job.view).identity()
         return ProcessSpec(
             id=self._process(record),
             argv=launch.argv,
@@ -215,7 +225,7 @@ class Jobs:
         return partial(self._ended, record["Region"], record["Name"]), partial(self._lines, self._job(record))
 
     def _lines(self, job: Job, lines: list[str]) -> None:
-        self._context.within(job.region).log(self.kind.group, job.stream, lines)
+        self._acting(job.view).within(job.region).log(self.kind.group, job.stream, lines)
         if watch := self._watches.get((job.region, job.name)):
             watch.lines(lines, moment(self._context.clock))
 
@@ -235,7 +245,7 @@ class Jobs:
         try:
             if not stopped:
                 self._note(record, "Uploading")
-            members = self.kind.collect(self._job(record), self._transfer())
+            members = self.kind.collect(self._job(record), self._transfer(record["View"]))
         except JobFailed as error:
             if self._leaving:
                 raise
@@ -293,8 +303,12 @@ class Jobs:
     def _process(self, record: Record) -> str:
         return f"{self.kind.path}-{record['Region']}-{record['Name']}"
 
-    def _transfer(self) -> Transfer:
-        return Transfer(self._context.client("s3"))
+    def _acting(self, view: dict[str, Any]) -> Context:
+        """The context as the job's role; a transform job's is its model's."""
+        return self._context.acting(view.get("RoleArn") or view.get("_RoleArn", ""), ROLE_SESSION)
+
+    def _transfer(self, view: dict[str, Any]) -> Transfer:
+        return Transfer(self._acting(view).client("s3"))
 
 
 def _instance_type(params: dict[str, Any]) -> str | None:

@@ -11,10 +11,10 @@ from mlops_kit.local.sagemaker import listing
 from mlops_kit.local.sagemaker.events import emit
 from mlops_kit.local.sagemaker.images import known_image
 from mlops_kit.local.sagemaker.listing import Listing
-from mlops_kit.local.sagemaker.records import Record, Table, arn, moment, refusal
+from mlops_kit.local.sagemaker.records import Record, Table, arn, check_role, moment, refusal
 from mlops_kit.local.sagemaker.tags import checked
 from mlops_kit.local.sagemaker.transfer import Transfer
-from mlops_kit.local.service import Context, Handler, Request
+from mlops_kit.local.service import AwsError, Context, Handler, Request
 
 _MODELS = Listing("Models", ("ModelName", "ModelArn", "CreationTime"), name="ModelName", order="Descending")
 _CONFIGS = Listing(
@@ -65,8 +65,11 @@ class Models:
         """CreateModel: one container of a known image, whose model data is there."""
         params, region = request.params, request.region
         container = self._container(params, region)
+        role = params.get("ExecutionRoleArn", "")
+        check_role(self._context, role, arn(region, "model", params["ModelName"]))
         if data := _data_url(container):
             self._require_data(data)
+            self._require_access(data, role, region)
         view: dict[str, Any] = {
             "ModelName": params["ModelName"],
             "PrimaryContainer": {**container, "Mode": container.get("Mode", "SingleModel")},
@@ -157,6 +160,21 @@ class Models:
         except RuntimeError:
             if not Transfer(self._context.client("s3")).exists(uri):
                 raise refusal(f"Could not find model data at {uri}.") from None
+
+    def _require_access(self, uri: str, role_arn: str, region: str) -> None:
+        """Refuse a model whose role may not read its data, where policies are enforced."""
+        known = self._context.authorization
+        if known is None or not role_arn:
+            return
+        try:
+            known.check(role_arn, "s3:GetObject", uri.replace("s3://", "arn:aws:s3:::", 1))
+        except AwsError as error:
+            raise refusal(
+                f'Could not access model data at {uri}. Please ensure that the role "{role_arn}" exists and '
+                'that its trust relationship policy allows the action "sts:AssumeRole" for the service '
+                'principal "sagemaker.amazonaws.com". Also ensure that the role has "s3:GetObject" '
+                f"permissions and that the object is located in {region}."
+            ) from error
 
     def _create(self, table: Table, request: Request, view: dict[str, Any], noun: str, name: str) -> Record:
         own = arn(request.region, table.path, name)

@@ -9,7 +9,10 @@ from mlops_kit.local.service import ACCOUNT, AwsError
 
 if TYPE_CHECKING:
     from mlops_kit.local.clock import Clock
+    from mlops_kit.local.service import Context
     from mlops_kit.local.store import Store
+
+ROLE_SESSION = "SageMaker"  # as AWS names the session of a job's or model's role
 
 Record = dict[str, Any]
 """``Region``, ``View`` (the Describe answer), ``Tags`` (AWS's list), and what its owner adds."""
@@ -28,6 +31,16 @@ def moment(clock: Clock) -> datetime:
 def refusal(message: str) -> AwsError:
     """A ValidationException, which SageMaker answers for nearly everything that it refuses."""
     return AwsError("ValidationException", message)
+
+
+def check_role(context: Context, role_arn: str | None, resource: str) -> None:
+    """Refuse a role that SageMaker may not assume, where policies are enforced."""
+    known = context.authorization
+    if known is not None and role_arn and not known.assumable(role_arn, "sagemaker.amazonaws.com", resource):
+        raise refusal(
+            f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
+            "'sagemaker.amazonaws.com' to assume the role."
+        )
 
 
 class Table:

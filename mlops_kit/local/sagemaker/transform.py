@@ -69,7 +69,7 @@ class Transform:
         return f"Could not find requested job with name: {name}"
 
     def view(self, params: dict[str, Any], region: str) -> dict[str, Any]:
-        """The first Describe answer; it keeps the container, so that the model may be deleted meanwhile."""
+        """The first Describe answer; it keeps the model's container and role, as the model may be deleted."""
         source = params["TransformInput"]["DataSource"]["S3DataSource"]
         if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
             raise refusal(f"The embedded AWS reads S3Prefix and ManifestFile, no {source['S3DataType']}.")
@@ -84,11 +84,12 @@ class Transform:
             raise refusal(
                 "The embedded AWS does not capture a transform job's data; leave DataCaptureConfig out."
             )
-        container = self._model(region, params["ModelName"])["View"]["PrimaryContainer"]
+        model = self._model(region, params["ModelName"])["View"]
         return {
             **{member: value for member, value in params.items() if member not in _SKIPPED},
             "DataProcessing": {**_NO_FILTER, **params.get("DataProcessing", {})},
-            "_Container": container,
+            "_Container": model["PrimaryContainer"],
+            "_RoleArn": model.get("ExecutionRoleArn", ""),
         }
 
     def admit(self, params: dict[str, Any], region: str, transfer: Transfer) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from mlops_kit.local.processes import Closed, Ended, ProcessSpec
 from mlops_kit.local.sagemaker import instances
 from mlops_kit.local.sagemaker.failures import last_error
+from mlops_kit.local.sagemaker.records import ROLE_SESSION
 from mlops_kit.local.sagemaker.routes import Address
 from mlops_kit.local.sagemaker.serving import LaidOut, ModelError, lay_out
 from mlops_kit.local.sagemaker.transfer import Transfer
@@ -49,6 +50,8 @@ class VariantSpec:
         For the memory limit.
     startup : float
         Seconds until it must answer /ping.
+    role_arn : str
+        Role of the model; empty when it names none.
     """
 
     endpoint: str
@@ -58,6 +61,7 @@ class VariantSpec:
     container: dict[str, Any]
     instance_type: str | None
     startup: float
+    role_arn: str = ""
 
     @classmethod
     def of(cls, endpoint: str, region: str, deployment: str, variant: dict[str, Any]) -> VariantSpec:
@@ -70,6 +74,7 @@ class VariantSpec:
             container=variant["Container"],
             instance_type=variant.get("InstanceType"),
             startup=variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _STARTUP),
+            role_arn=variant.get("RoleArn", ""),
         )
 
     @property
@@ -103,6 +108,10 @@ class Variant:
         self._pause = _FIRST_PAUSE
         self._since = 0.0
         self._model: LaidOut | None = None
+
+    @property
+    def _acting(self) -> Context:
+        return self._context.acting(self.spec.role_arn, ROLE_SESSION)
 
     @property
     def address(self) -> Address | None:
@@ -157,7 +166,7 @@ class Variant:
         """The model's files; only the first time from S3, where they may be gone when a process dies."""
         if self._model is None:
             self._remove()
-            transfer = Transfer(self._context.client("s3"))
+            transfer = Transfer(self._acting.client("s3"))
             self._model = lay_out(self.spec.container, self._folder / "ml", self.spec.region, transfer)
         return self._model
 
@@ -173,7 +182,7 @@ class Variant:
             id=self.spec.process,
             argv=model.command("serve", self._address_file),
             cwd=work,
-            env={**environment, **model.env},
+            env={**environment, **self._acting.identity(), **model.env},
             memory_limit=instances.memory(self.spec.instance_type),
             on_output=self._on_output,
         )
@@ -195,7 +204,7 @@ class Variant:
 
     def _on_output(self, lines: list[str]) -> None:
         stream = f"{self.name}/i-{self.spec.deployment}"
-        context = self._context.within(self.spec.region)
+        context = self._acting.within(self.spec.region)
         context.log(f"/aws/sagemaker/Endpoints/{self.spec.endpoint}", stream, lines)
 
     def _on_end(self, ended: Ended) -> None:

@@ -76,6 +76,17 @@ class Reader:
         data = self.narrowed()
         return self.template(spec["Parameters"], data) if "Parameters" in spec else data
 
+    def role(self) -> str:
+        """The role in a Task's Credentials; empty where the state machine's own is meant."""
+        credentials = self.state.spec.get("Credentials")
+        if not isinstance(credentials, Mapping):
+            return ""
+        if self.state.jsonata:
+            credentials = self.jsonata(credentials, "Credentials")
+        else:
+            credentials = self.template(credentials, self.narrowed())
+        return str(credentials.get("RoleArn") or "")
+
     # ----------------------------------------------------------------- output
     def close(self, result: Any, raw: Doc | None = None) -> tuple[Doc, dict[str, Any]]:
         """Output and assigned variables of a state whose work gave a result.

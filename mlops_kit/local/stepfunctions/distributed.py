@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mlops_kit.local.stepfunctions import ledger, lifecycle, maps, reading, writing
+from mlops_kit.local.stepfunctions import identity, ledger, lifecycle, maps, reading, writing
 from mlops_kit.local.stepfunctions.dataflow import Reader
 from mlops_kit.local.stepfunctions.docs import Doc, dumps
 from mlops_kit.local.stepfunctions.engine import halt
@@ -107,7 +107,8 @@ async def _read(run: Run) -> None:
     """Read the items from where ItemReader says."""
     engine = run.frame.execution.engine
     plan = reading.plan(run.reader)
-    values = await engine.blocking(reading.read, engine.context, plan)
+    context = identity.acting(engine.context, run.frame.execution.birth.role_arn)
+    values = await engine.blocking(reading.read, context, plan)
     run.inputs = _inputs(run, values)
     _keep_inputs(run)
 
@@ -337,7 +338,8 @@ async def _results(run: Run) -> Any:
     if "ResultWriter" in run.reader.state.spec:
         plan = writing.writing(run.reader, run.arn)
         if plan.bucket is not None:
-            return await engine.blocking(writing.write, engine.context, plan, done)
+            context = identity.acting(engine.context, run.frame.execution.birth.role_arn)
+            return await engine.blocking(writing.write, context, plan, done)
         return writing.transformed(plan, done)
     return [Doc(text=child.output).value if child.output is not None else _error(child) for child in done]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlops_kit.asl.errors import StatesError
 from mlops_kit.local.service import Context
-from mlops_kit.local.stepfunctions import integrations, reports
+from mlops_kit.local.stepfunctions import identity, integrations, reports
 from mlops_kit.local.stepfunctions.dataflow import Reader
 from mlops_kit.local.stepfunctions.docs import Doc, dumps
 from mlops_kit.local.stepfunctions.failures import StateFailed, data_limit, timed_out
@@ -60,8 +60,9 @@ class Attempt:
     # ---------------------------------------------------------------- schedule
     @property
     def _context(self) -> Context:
-        """What the server offers, in the region of the execution."""
-        return self.engine.context.within(self.execution.birth.arn.split(":")[3])
+        """What the server offers, in the region of the execution and as the task's role."""
+        context = self.engine.context.within(self.execution.birth.arn.split(":")[3])
+        return identity.acting(context, self.frame.task.get("role") or self.execution.birth.role_arn)
 
     def _schedule(self) -> None:
         """Evaluate what the task needs, note it in the frame, and record that it is scheduled."""
@@ -90,6 +91,8 @@ class Attempt:
             frame.task["heartbeat"] = heartbeat
             frame.task["heartbeat_by"] = now + heartbeat
         frame.task["since"] = now
+        if self.engine.context.authorization is not None and (role := self.reader.role()):
+            frame.task["role"] = role
         frame.phase = CALLED
         self.execution.mark(frame)
 
@@ -132,6 +135,10 @@ class Attempt:
     async def _call(self) -> Reply:
         """Make the call, once the disk knows that it is about to be made."""
         frame, birth = self.frame, self.execution.birth
+        try:
+            identity.check(self.engine.context, birth.role_arn, frame.task.get("role"))
+        except StateFailed as failure:
+            raise self._failed(failure) from None
         call = integrations.Call(
             context=self._context,
             target=self.target,
