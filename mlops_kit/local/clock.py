@@ -18,6 +18,7 @@ from typing import Any
 
 _LONGEST_WAIT = 3600.0  # real seconds; a suspended machine must not sleep past a due time
 _REST = 0.02  # real seconds after each step of `advance`, in which what fired may set new timers
+_PATIENCE = 30.0  # and those that it waits at most for what holds it: that may itself wait for the clock
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +30,31 @@ class Timer:
     when: float
     number: int
     callback: Callable[[], None] = field(compare=False)
+    quiet: bool = field(default=False, compare=False)
     cancelled: bool = field(default=False, compare=False)
 
     def cancel(self) -> None:
         """Never call back, unless that has begun already."""
         self.cancelled = True
+
+
+class Hold:
+    """Keeps `Clock.advance` where it is, until what a timer set in motion has come to rest.
+
+    Parameters
+    ----------
+    release : callable
+        Called once, at the first `release`.
+    """
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release: Callable[[], None] | None = release
+
+    def release(self) -> None:
+        """Let the clock go on; a second time does nothing."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
 
 class Clock:
@@ -51,6 +72,8 @@ class Clock:
         self._changed = threading.Condition()
         self._advancing = threading.Lock()
         self._firing = 0
+        self._held = 0
+        self._stirred = False
         self._closed = False
         self._traveller: Any = None
         self._coordinates: Any = None
@@ -68,9 +91,15 @@ class Clock:
         """Seconds by which the embedded time is ahead of the real one."""
         return time.time() - _real_time()
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call back in the clock's thread when the embedded time reaches ``when``; it must be quick."""
-        timer = Timer(when, next(self._numbers), callback)
+    def call_at(self, when: float, callback: Callable[[], None], quiet: bool = False) -> Timer:
+        """Call back in the clock's thread when the embedded time reaches ``when``; it must be quick.
+
+        Parameters
+        ----------
+        quiet : bool
+            What it does ends with the callback, so that `advance` need not wait for what comes of it.
+        """
+        timer = Timer(when, next(self._numbers), callback, quiet)
         with self._changed:
             heapq.heappush(self._timers, timer)
             if self._timers[0] is timer:
@@ -97,24 +126,64 @@ class Clock:
         finally:
             timer.cancel()
 
-    def advance(self, seconds: float) -> None:
+    def hold(self) -> Hold:
+        """Keep `advance` from moving on; from any thread. The clock itself goes on as always."""
+        with self._changed:
+            self._held += 1
+            self._stirred = True
+        return Hold(self._let_go)
+
+    def _let_go(self) -> None:
+        with self._changed:
+            self._held -= 1
+            self._changed.notify_all()
+
+    def advance(
+        self,
+        seconds: float,
+        keep: Callable[[float], None] = lambda offset: None,
+        rest: Callable[[], None] = lambda: time.sleep(_REST),
+        stop: threading.Event | None = None,
+    ) -> bool:
         """Move on by ``seconds``, halting at each due time so that all fires in its order.
 
-        Blocks until everything that was due has been called back. What a callback sets in motion in
-        another thread has a moment of real time to set its own timers before the next step.
+        Blocks until everything that was due has been called back and no `hold` is left.
+
+        Parameters
+        ----------
+        keep : callable
+            Takes the offset that each step leads to, before anything of that step fires.
+        rest : callable
+            Waits in real time, after a step that fired, until what it set in motion has come to rest.
+        stop : threading.Event, optional
+            Ends it after the present step.
+
+        Returns
+        -------
+        bool
+            Whether it came to its end.
         """
         if seconds < 0:
             raise ValueError("the embedded clock never goes back")
         with self._advancing:
             target = self.now() + seconds
-            while True:
+            while stop is None or not stop.is_set():
                 due = self._next_due()
                 step = target if due is None else min(due, target)
-                self._shift(max(0.0, step - self.now()))
-                self._wait_until_fired(step)
-                if step >= target:
-                    return
-                time.sleep(_REST)
+                self._step(step, keep)
+                if self._stirred:
+                    rest()
+                if step >= target and not self._is_due(target):
+                    return True
+            return False
+
+    def _step(self, step: float, keep: Callable[[float], None]) -> None:
+        ahead = max(0.0, step - self.now())
+        self._stirred = False
+        if ahead:
+            keep(self.offset + ahead)
+            self._shift(ahead)
+        self._wait_until_fired(step)
 
     def close(self) -> None:
         """Stop the thread, drop the timers, and give the process its real time back."""
@@ -136,14 +205,13 @@ class Clock:
     def _wait_until_fired(self, step: float) -> None:
         with self._changed:
             self._changed.notify_all()
-            self._changed.wait_for(
-                lambda: (
-                    self._closed
-                    or (
-                        not self._firing and not any(t.when <= step and not t.cancelled for t in self._timers)
-                    )
-                )
-            )
+            self._changed.wait_for(lambda: self._closed or not self._is_firing(step), _PATIENCE)
+
+    def _is_firing(self, step: float) -> bool:
+        return bool(self._firing or self._held) or self._is_due(step)
+
+    def _is_due(self, step: float) -> bool:
+        return bool(self._timers) and self._timers[0].when <= step
 
     def _shift(self, seconds: float) -> None:
         import time_machine  # heavy, and only a shifted clock needs it
@@ -161,6 +229,7 @@ class Clock:
                 if self._closed:
                     return
             for timer in due:
+                self._stirred = self._stirred or not (timer.quiet or timer.cancelled)
                 _call(timer)
             with self._changed:
                 self._firing = 0

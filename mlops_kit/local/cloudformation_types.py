@@ -260,6 +260,31 @@ def _delete_schedule(calls: Calls, name: str, props: Properties) -> None:
     calls.forgiving("scheduler", "DeleteSchedule", Name=name, GroupName=props.get("GroupName"))
 
 
+def _group_made(calls: Calls, name: str) -> Made:
+    group = calls("scheduler", "GetScheduleGroup", Name=name)
+    times = {member: group[member].isoformat() for member in ("CreationDate", "LastModificationDate")}
+    return name, {"Arn": group["Arn"], "State": group["State"], **times}
+
+
+def _create_group(calls: Calls, name: str, props: Properties) -> Made:
+    calls("scheduler", "CreateScheduleGroup", Name=name, Tags=_upper_tags(tags(props)) or None)
+    return _group_made(calls, name)
+
+
+def _update_group(calls: Calls, name: str, old: Properties, new: Properties) -> Made:
+    made = _group_made(calls, name)
+    put, remove = tag_changes(old, new)
+    if remove:
+        calls("scheduler", "UntagResource", ResourceArn=made[1]["Arn"], TagKeys=remove)
+    if put:
+        calls("scheduler", "TagResource", ResourceArn=made[1]["Arn"], Tags=_upper_tags(put))
+    return made
+
+
+def _delete_group(calls: Calls, name: str, props: Properties) -> None:
+    calls.forgiving("scheduler", "DeleteScheduleGroup", Name=name)
+
+
 def _same(calls: Calls, name: str) -> str:
     """The physical id of what is known by its name."""
     return name
@@ -283,5 +308,8 @@ TYPES: Mapping[str, ResourceType] = {
     "AWS::Glue::Job": ResourceType(_create_job, _delete_job, _update_job, "Name", 255, _same),
     "AWS::Scheduler::Schedule": ResourceType(
         _create_schedule, _delete_schedule, _update_schedule, "Name", 64, _same
+    ),
+    "AWS::Scheduler::ScheduleGroup": ResourceType(
+        _create_group, _delete_group, _update_group, "Name", 64, _same
     ),
 }

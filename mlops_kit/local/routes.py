@@ -16,7 +16,7 @@ LARGEST_CALL = 32 << 20  # bytes of one call to our services; AWS takes at most 
 
 _TARGETS = {"AWSStepFunctions": "stepfunctions", "SageMaker": "sagemaker", "AWSGlue": "glue"}
 _RUNTIME = re.compile(r"/endpoints/[^/]+/(async-invocations|invocations|invocations-response-stream)")
-_WHOLE = ("stepfunctions", "sagemaker")  # ministack has nothing to answer for these
+_WHOLE = ("stepfunctions", "sagemaker", "scheduler")  # ministack has nothing to answer for these
 
 
 class Router:
@@ -57,9 +57,11 @@ class Router:
     def _ours(self, method: str, path: str, headers: Mapping[str, str]) -> Service | None:
         target, _, operation = headers.get("x-amz-target", "").partition(".")
         name = _TARGETS.get(target, "")
+        signed_for = "" if target else wire.caller(headers, "")[2]
         if not target and method == "POST" and _RUNTIME.fullmatch(path):
-            signed_for = wire.caller(headers, "")[2]
             name = "sagemaker-runtime" if signed_for in ("", "sagemaker") else ""
+        elif signed_for == "scheduler":
+            name = signed_for
         service = self._services.get(name)
         if service is None or name in _WHOLE or name == "sagemaker-runtime":
             return service

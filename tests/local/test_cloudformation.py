@@ -187,28 +187,43 @@ def test_a_function_keeps_its_concurrency_and_its_dead_letter_queue(aws: Embedde
 
 
 def test_a_schedule_keeps_its_time_zone(aws: EmbeddedAws, stack: Stack) -> None:
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "scheduler.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    role = {
+        "Type": "AWS::IAM::Role",
+        "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]}},
+    }
+    group = {"Type": "AWS::Scheduler::ScheduleGroup", "Properties": {"Tags": [{"Key": "a", "Value": "1"}]}}
     schedule = {
         "Type": "AWS::Scheduler::Schedule",
         "Properties": {
+            "GroupName": {"Ref": "Group"},
             "ScheduleExpression": "cron(0 3 ? * MON *)",
             "ScheduleExpressionTimezone": "Europe/Berlin",
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "State": "DISABLED",
             "Target": {
                 "Arn": "arn:aws:sqs:us-east-1:000000000000:q",
-                "RoleArn": "arn:aws:iam::000000000000:role/any",
+                "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
                 "RetryPolicy": {"MaximumRetryAttempts": "2"},
             },
         },
     }
-    assert stack.apply({"Schedule": schedule}) == "CREATE_COMPLETE"
-    kept = aws.client("scheduler").get_schedule(Name=stack.id_of("Schedule"))
+    assert stack.apply({"Role": role, "Group": group, "Schedule": schedule}) == "CREATE_COMPLETE"
+    kept = aws.client("scheduler").get_schedule(Name=stack.id_of("Schedule"), GroupName=stack.id_of("Group"))
     assert kept["ScheduleExpressionTimezone"] == "Europe/Berlin"
     assert kept["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 2
     schedule["Properties"]["ScheduleExpressionTimezone"] = "Asia/Tokyo"
-    assert stack.apply({"Schedule": schedule}) == "UPDATE_COMPLETE"
-    kept = aws.client("scheduler").get_schedule(Name=stack.id_of("Schedule"))
+    assert stack.apply({"Role": role, "Group": group, "Schedule": schedule}) == "UPDATE_COMPLETE"
+    kept = aws.client("scheduler").get_schedule(Name=stack.id_of("Schedule"), GroupName=stack.id_of("Group"))
     assert kept["ScheduleExpressionTimezone"] == "Asia/Tokyo"
+    arn = aws.client("scheduler").get_schedule_group(Name=stack.id_of("Group"))["Arn"]
+    assert {"Key": "a", "Value": "1"} in aws.client("scheduler").list_tags_for_resource(ResourceArn=arn)[
+        "Tags"
+    ]
 
 
 def test_a_queue_has_the_url_of_the_port(aws: EmbeddedAws, stack: Stack) -> None:

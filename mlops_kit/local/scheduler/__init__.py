@@ -1,0 +1,1 @@
+"""EventBridge Scheduler of the embedded AWS: schedules that fire, with retries and dead letters."""
