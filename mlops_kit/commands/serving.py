@@ -24,19 +24,26 @@ def _state_dir(function: Any) -> Any:
 @local.command()
 @click.option("--port", type=int, help="Port of 127.0.0.1; default 4566.")
 @click.option("--at", metavar="TIME", help="Where its clock starts, such as 2011-07-01.")
+@click.option(
+    "--enforce-iam",
+    is_flag=True,
+    help="Hold the roles of state machines, functions and jobs to their policies.",
+)
 @_state_dir
 @shared_options
-def start(port: int | None, at: str | None, state_dir: Path | None) -> None:
+def start(port: int | None, at: str | None, enforce_iam: bool, state_dir: Path | None) -> None:
     """Start it, and wait until it is ready."""
     from mlops_kit.local import control
     from mlops_kit.settings import LOCAL_PORT
 
     found = settings()
     chosen = state_dir or found.state_dir
-    status = control.start(chosen, LOCAL_PORT if port is None else port, at, found.region)
+    status = control.start(chosen, LOCAL_PORT if port is None else port, at, found.region, enforce_iam)
     click.echo(f"The embedded AWS answers at {status.url} (process {status.pid}, state in {chosen}).")
     if status.now:
         click.echo(f"Its clock says {status.now}.")
+    if status.enforces_iam:
+        click.echo("Roles are held to their policies.")
 
 
 @local.command()
@@ -67,4 +74,6 @@ def status(state_dir: Path | None) -> int:
         f"url      {found.url}\nprocess  {found.pid}\nstate    {found.state_dir}\nlog      {found.log}"
     )
     click.echo(f"clock    {found.now}" if found.now else "It does not answer yet.")
+    if found.enforces_iam:
+        click.echo("policies roles are held to their policies (--enforce-iam)")
     return 0 if found.now else 1

@@ -46,6 +46,8 @@ class Status:
         Version of the package that serves.
     log : pathlib.Path
         What a server started by `start` says.
+    enforces_iam : bool
+        Whether it holds roles to their policies.
     """
 
     state_dir: Path
@@ -54,6 +56,7 @@ class Status:
     now: str | None
     version: str | None
     log: Path
+    enforces_iam: bool = False
 
     @property
     def running(self) -> bool:
@@ -61,7 +64,13 @@ class Status:
         return self.url is not None
 
 
-def start(state_dir: Path, port: int = 4566, at: str | None = None, region: str = "us-east-1") -> Status:
+def start(
+    state_dir: Path,
+    port: int = 4566,
+    at: str | None = None,
+    region: str = "us-east-1",
+    enforce_iam: bool = False,
+) -> Status:
     """Start an embedded AWS in the background and wait until it is ready.
 
     Does nothing when one serves the folder already, on whatever port.
@@ -76,9 +85,13 @@ def start(state_dir: Path, port: int = 4566, at: str | None = None, region: str 
         Where its clock starts, ISO 8601; a clock that is later already goes on where it is.
     region : str
         Default region.
+    enforce_iam : bool
+        Whether roles are held to their policies, for as long as this server runs.
 
     Raises
     ------
+    UsageError
+        One serves the folder already that does not hold roles to their policies, although it is asked to.
     PortInUse
         The port is taken; says by whom.
     KitError
@@ -86,7 +99,7 @@ def start(state_dir: Path, port: int = 4566, at: str | None = None, region: str 
     """
     folder = StateFolder(state_dir.resolve())
     if folder.owner() is not None:
-        return _wait_for_owner(folder)
+        return _asked_of(_wait_for_owner(folder), enforce_iam)
     if not 0 <= port <= 65535:
         raise UsageError(f"{port} is no port.", suggestion="choose one from 1 to 65535 with --port.")
     _check_port(port)
@@ -94,6 +107,8 @@ def start(state_dir: Path, port: int = 4566, at: str | None = None, region: str 
     argv += ["--port", str(port), "--state-dir", str(folder.root), "--region", region]
     if at:
         argv += ["--at", at]
+    if enforce_iam:
+        argv.append("--enforce-iam")
     _make_root(folder)
     with folder.log.open("ab") as log:
         begin = log.tell()
@@ -115,8 +130,9 @@ def status(state_dir: Path) -> Status:
     owner = folder.owner() or {}
     url = owner.get("url")
     health = _health(url) if url else None
-    now, version = (health or {}).get("now"), (health or {}).get("version")
-    return Status(folder.root, url, owner.get("pid"), now, version, folder.log)
+    said = health or {}
+    now, version, enforces = said.get("now"), said.get("version"), bool(said.get("enforces_iam"))
+    return Status(folder.root, url, owner.get("pid"), now, version, folder.log, enforces)
 
 
 def stop(state_dir: Path) -> bool:
@@ -176,6 +192,16 @@ def _make_root(folder: StateFolder) -> None:
 def _wait_for_owner(folder: StateFolder) -> Status:
     _owner_with_pid(folder)
     return status(folder.root)
+
+
+def _asked_of(running: Status, enforce_iam: bool) -> Status:
+    """What serves already, unless it is laxer than asked for."""
+    if enforce_iam and running.now is not None and not running.enforces_iam:
+        raise UsageError(
+            f"The embedded AWS that serves {running.state_dir} does not hold roles to their policies.",
+            suggestion="stop it first (mlops-kit local stop), then start it with --enforce-iam.",
+        )
+    return running
 
 
 def _owner_with_pid(folder: StateFolder) -> dict[str, Any]:

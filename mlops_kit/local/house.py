@@ -152,6 +152,7 @@ class House:
             "state_dir": str(self._folder.root),
             "version": version("mlops-kit"),
             "now": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds"),
+            "enforces_iam": self.authorization is not None,
         }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_kit.asl import definition as checks
 from mlops_kit.local.service import AwsError, Context, Handler, Request
-from mlops_kit.local.stepfunctions import names, paging
+from mlops_kit.local.stepfunctions import names, paging, role_checks
 from mlops_kit.local.stepfunctions.docs import loads
 from mlops_kit.local.stepfunctions.machines import Machine, Machines, Revision, new_revision_id
 
@@ -72,6 +72,7 @@ class MachineCalls:
             tracing=bool(params.get("tracingConfiguration", {}).get("enabled")),
             encryption=params.get("encryptionConfiguration"),
         )
+        self._check_permissions(draft)
         with self._machines.lock:
             machine = self._machines.find(arn)
             if machine is None:
@@ -101,6 +102,11 @@ class MachineCalls:
             (known.tracing, draft.tracing),
         )
         return all(first == second for first, second in pairs)
+
+    def _check_permissions(self, draft: Revision) -> None:
+        if (known := self._context.authorization) is not None:
+            definition, logs = loads(draft.definition), draft.logging["level"] != "OFF"
+            role_checks.check(known, draft.machine, draft.role, definition, logs)
 
     def _logging(self, wanted: Mapping[str, Any] | None) -> dict[str, Any]:
         """A LoggingConfiguration with its defaults.
@@ -157,6 +163,7 @@ class MachineCalls:
             now = self._context.clock.now()
             draft = self._changed(machine, params, now)
             known = self._machines.revision(machine.revision)
+            self._check_permissions(draft)
             if replace(draft, created=known.created) != known:
                 draft = replace(draft, revision_id=new_revision_id())
                 revision = self._machines.add_revision(draft)
