@@ -6,6 +6,7 @@ Source of identifiers and attributes: "Return values" of each type in the CloudF
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from mlops_kit.local.cloudformation import (
     tags,
     wait_until,
 )
+from mlops_kit.local.corrections.interrupted import resuming
 
 _SFN, _SAGEMAKER = "stepfunctions", "sagemaker"
 
@@ -240,6 +242,69 @@ def _delete_job(calls: Calls, name: str, props: Properties) -> None:
     calls.forgiving("glue", "DeleteJob", JobName=name)
 
 
+# Lambda's event source mappings: ours for Kafka, ministack's for the rest
+
+
+_MAPPING_DEFAULTS: Properties = {
+    "BisectBatchOnFunctionError": False,
+    "DestinationConfig": {},
+    "FilterCriteria": {},
+    "FunctionResponseTypes": [],
+    "MaximumRecordAgeInSeconds": -1,
+    "MaximumRetryAttempts": -1,
+    "ProvisionedPollerConfig": {},
+}
+
+
+def _mapping_settings(calls: Calls, operation: str, props: Properties) -> dict[str, Any]:
+    settings = dict(props)
+    if managed := settings.get("SelfManagedEventSource"):
+        servers = managed["Endpoints"]["KafkaBootstrapServers"]
+        settings["SelfManagedEventSource"] = {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": servers}}
+    given = {"Tags": tags(props)} if tags(props) else {}
+    return calls.fit("lambda", operation, {**_untagged(settings), **given})
+
+
+def _mapping_made(calls: Calls, id: str) -> Made:
+    """What it gives once it reads, or has stopped to."""
+    states = ("Enabled", "Disabled")
+    wait_until(lambda: calls("lambda", "GetEventSourceMapping", UUID=id)["State"] in states)
+    arn = calls("lambda", "GetEventSourceMapping", UUID=id)["EventSourceMappingArn"]
+    return id, {"Id": id, "EventSourceMappingArn": arn}
+
+
+def _create_mapping(calls: Calls, name: str, props: Properties) -> Made:
+    params = _mapping_settings(calls, "CreateEventSourceMapping", props)
+    try:
+        id = calls("lambda", "CreateEventSourceMapping", **params)["UUID"]
+    except ValueError as error:
+        found = re.search(r"existing mapping with UUID ([0-9a-f-]{36})", str(error))
+        if not (found and resuming()):
+            raise
+        return _update_mapping(calls, found[1], {}, props)  # made just before the kill
+    return _mapping_made(calls, id)
+
+
+def _update_mapping(calls: Calls, id: str, old: Properties, new: Properties) -> Made:
+    left_out = {option: value for option, value in _MAPPING_DEFAULTS.items() if option in old}
+    params = _mapping_settings(calls, "UpdateEventSourceMapping", {**left_out, **new})
+    calls("lambda", "UpdateEventSourceMapping", **params, UUID=id)
+    return _mapping_made(calls, id)
+
+
+def _delete_mapping(calls: Calls, id: str, props: Properties) -> None:
+    calls.forgiving("lambda", "DeleteEventSourceMapping", UUID=id)
+
+    def gone() -> bool:
+        try:
+            calls("lambda", "GetEventSourceMapping", UUID=id)
+        except ValueError:
+            return True
+        return False
+
+    wait_until(gone)
+
+
 # Scheduler
 
 
@@ -306,6 +371,7 @@ TYPES: Mapping[str, ResourceType] = {
     "AWS::SageMaker::Endpoint": _sagemaker("Endpoint", update=True),
     "AWS::SageMaker::ModelPackageGroup": _sagemaker("ModelPackageGroup"),
     "AWS::Glue::Job": ResourceType(_create_job, _delete_job, _update_job, "Name", 255, _same),
+    "AWS::Lambda::EventSourceMapping": ResourceType(_create_mapping, _delete_mapping, _update_mapping),
     "AWS::Scheduler::Schedule": ResourceType(
         _create_schedule, _delete_schedule, _update_schedule, "Name", 64, _same
     ),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
-from mlops_kit.local import wire
+from mlops_kit.local import kafka, wire
 from mlops_kit.local.durability import Saver
 from mlops_kit.local.guard import Message, Receive, Scope, Send, answer
 from mlops_kit.local.ministack import Ministack
@@ -49,6 +50,8 @@ class Router:
             return
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
         service = self._ours(scope["method"], scope["path"], headers)
+        if scope["path"].startswith(kafka.PATH):
+            service, receive = await self._mappings(scope, receive)
         if service is None:
             await self._pass_on(scope, receive, send, headers)
         else:
@@ -66,6 +69,17 @@ class Router:
         if service is None or name in _WHOLE or name == "sagemaker-runtime":
             return service
         return service if operation in service.operations else None
+
+    async def _mappings(self, scope: Scope, receive: Receive) -> tuple[Service | None, Receive]:
+        """Whose event source mapping it is about stands in the body, which is then to be read again."""
+        body = await _read(receive)
+        messages = iter([{"type": "http.request", "body": body or b"", "more_body": False}])
+
+        async def again() -> Message:
+            return next(messages, None) or await receive()
+
+        service = cast(kafka.EventSourceMappings, self._services["lambda"])
+        return (service if service.takes(scope["method"], scope["path"], body or b"") else None), again
 
     async def _serve(
         self, service: Service, scope: Scope, receive: Receive, send: Send, headers: Mapping[str, str]
