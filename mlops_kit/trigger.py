@@ -54,12 +54,14 @@ class Target:
     ----------
     arn : str
         Of a Lambda function, SQS queue, SNS topic, event bus, ECS cluster, SageMaker pipeline or other state
-        machine, or ``arn:aws:scheduler:::aws-sdk:<service>:<apiAction>`` for any action of AWS's; may hold
-        tokens such as ``${WarmFunction}``.
+        machine, or ``arn:aws:scheduler:::aws-sdk:<service>:<apiAction>`` for any action of AWS's that does
+        not only read; may hold tokens, or be one: ``${WarmFunction}``, or the logical id of a resource.
     parameters : mapping
-        Further members of the schedule's target in CloudFormation's words, such as ``EcsParameters``.
+        Further members of the schedule's target in CloudFormation's words, such as ``EcsParameters``; may
+        hold tokens.
     permissions : tuple of Permission
-        What Scheduler's role needs where the kit cannot derive it from the ARN (universal targets).
+        What Scheduler's role needs beside what the ARN says, such as ``iam:PassRole`` for the roles of an
+        ECS task; for ``aws-sdk`` actions it stands in place of what the kit derives from the input.
     """
 
     arn: str
@@ -81,10 +83,10 @@ class Schedule:
         Default: the pipeline's state machine.
     input : mapping
         Input of the execution; ``as_of`` is set to the scheduled time and ``trigger`` to the schedule unless
-        they are given. Values may hold Scheduler's context attributes, such as
-        ``<aws.scheduler.scheduled-time>``. For another target it is handed on as it is.
+        they are given or the pipeline does not take them. Values may hold tokens, and Scheduler's context
+        attributes such as ``<aws.scheduler.scheduled-time>``. For another target it is handed on as it is.
     name : str, optional
-        Default: a number within the pipeline.
+        ``[0-9A-Za-z_.-]{1,64}``. Default: stack and number.
     retry : Retry
         How long to try again.
     dead_letter : bool
@@ -92,7 +94,7 @@ class Schedule:
     flexible_window : int
         Minutes within which it may fire, 0 to 1,440; 0 is at the time itself.
     start, end : str, optional
-        UTC times between which it fires, ``yyyy-mm-ddThh:mm:ssZ``.
+        UTC times between which it fires, ``yyyy-mm-ddThh:mm:ssZ``; not for ``at(...)``.
     group : str, optional
         Schedule group; default ``<project>-<pipeline>``, made with the pipeline. Another name must exist.
     """
@@ -117,12 +119,13 @@ class DriftRule:
     Attributes
     ----------
     statistic : str
-        Of a feature: ``psi``, ``js``, ``ks``, ``chi2``; of the model's error: ``bias``, ``wape``,
+        Of a feature: ``psi``, ``js``, ``ks``, ``chi_square``; of the model's error: ``bias``, ``wape``,
         ``error_vs_naive``.
     threshold : float
         Fires above it; for ``bias``, when its size is above it.
     features : tuple of str
-        For a feature's statistic: fires when any of them is above; empty for the model's error.
+        For a statistic of features: fires when any of them is above; empty means any of all. For one of the
+        error: empty.
     windows : int
         In so many consecutive windows.
     cooldown : int

@@ -1,8 +1,8 @@
 """The roles of a pipeline, each with the least it needs, derived from its definition and its parts.
 
 Sources: Step Functions Developer Guide, "IAM policies for integrated services", "Using CloudWatch Logs",
-"IAM policies for AWS X-Ray"; SageMaker Developer Guide, "SageMaker execution roles"; EventBridge Scheduler
-User Guide, "Confused deputy prevention". Must not know a pipeline by name.
+"IAM policies for AWS X-Ray"; SageMaker Developer Guide, "SageMaker execution roles". Must not know
+a pipeline by name.
 """
 
 from __future__ import annotations
@@ -180,26 +180,6 @@ def sagemaker_role(pipeline: Pipeline, tags: Tags) -> dict[str, Any]:
     }
 
 
-def schedule_role(group: str, machine: str, tags: Tags) -> dict[str, Any]:
-    """Role and policy by which one schedule group's schedules start the state machine.
-
-    Parameters
-    ----------
-    group : str
-        Name of the schedule group: Scheduler's trust cannot be narrowed to a single schedule.
-    machine : str
-        ARN of the state machine, as text for ``Fn::Sub``.
-    tags : list of dict
-    """
-    of_group = ("ArnEquals", "aws:SourceArn", (arn("scheduler", f"schedule-group/{group}"),))
-    return {
-        "ScheduleRole": role("scheduler.amazonaws.com", tags, (*same_account(), of_group)),
-        "SchedulePolicy": attached(
-            "ScheduleRole", "StartThePipeline", [Statement("Start", ("states:StartExecution",), (machine,))]
-        ),
-    }
-
-
 def _pair(name: str, service: str, needed: Iterable[Statement], tags: Tags) -> dict[str, Any]:
     return {
         f"{name}Role": role(service, tags),
@@ -213,8 +193,9 @@ def _code(artifacts: Iterable[Artifact]) -> tuple[str, ...]:
 
 
 def _images(pipeline: Pipeline) -> Iterator[Statement]:
-    """Pulling the images that the definition names, from the accounts that own them."""
-    found = {match for _, text in strings(pipeline.definition) for match in _IMAGE.findall(text)}
+    """Pulling the images that definition and schedules name, from the accounts that own them."""
+    named = [pipeline.definition, *(one.input for one in pipeline.schedules)]
+    found = {match for _, text in strings(named) for match in _IMAGE.findall(text)}
     if found:
         repositories = tuple(
             f"arn:${{AWS::Partition}}:ecr:{region}:{account}:repository/{name}"

@@ -46,6 +46,7 @@ VALUES = {
     "SageMakerRole.Arn": "arn:aws:iam::111122223333:role/SageMakerRole-1A2B",
     "EvaluateModelFunction.Arn": HERE.format("lambda", "function:mlops-kit-retraining-demand-EvaluateModel"),
     "EvaluateFunction.Arn": HERE.format("lambda", "function:mlops-kit-retraining-demand-Evaluate"),
+    "ScheduleDeadLetters.Arn": HERE.format("sqs", "mlops-kit-retraining-demand-ScheduleDeadLetters-1A2B"),
     "PrepareTrainingDataJob": "mlops-kit-retraining-demand-PrepareTrainingData",
 }
 
@@ -103,7 +104,7 @@ def test_a_policy_linter_finds_nothing_but_what_has_a_written_reason() -> None:
         "PrepareTrainingDataJobPolicy",
         "SageMakerPolicy",
         "StateMachinePolicy",
-        "SchedulePolicy",
+        "ScheduleStateMachinePolicy",
     }
     for name, policy in found.items():
         assert findings(json.dumps(policy)) == [], name
@@ -305,7 +306,7 @@ def test_a_name_that_one_state_gives_and_another_reads_by_its_path_stays_narrow(
 
 def test_roles_are_trusted_on_behalf_of_the_own_account_only() -> None:
     resources = build(SETTINGS, pipeline()).template["Resources"]
-    for name in ("StateMachineRole", "SageMakerRole", "ScheduleRole"):
+    for name in ("StateMachineRole", "SageMakerRole", "ScheduleStateMachineRole"):
         trust = resources[name]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
         assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}, name
     group = HERE.format("scheduler", "schedule-group/mlops-kit-retraining-demand")
