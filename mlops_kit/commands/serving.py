@@ -1,13 +1,18 @@
-"""``mlops-kit local``: the embedded AWS on this machine, started, seen and stopped."""
+"""``mlops-kit local``: the embedded AWS on this machine, started, seen, moved in time and stopped."""
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mlops_kit.commands.options import settings, shared_options
+from mlops_kit.errors import UsageError
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 @click.group()
@@ -77,3 +82,59 @@ def status(state_dir: Path | None) -> int:
     if found.enforces_iam:
         click.echo("policies roles are held to their policies (--enforce-iam)")
     return 0 if found.now else 1
+
+
+@local.command()
+@click.argument("duration", required=False)
+@click.option("--to", metavar="TIME", help="Move to a time, such as 2011-07-08T03:00:00Z.")
+@_state_dir
+@shared_options
+def advance(duration: str | None, to: str | None, state_dir: Path | None) -> int:
+    """Move its clock by DURATION (90m, 24h, 8d); everything that falls due fires in order.
+
+    The clock halts at each due time until what fires there has come to rest: jobs run in real time.
+    """
+    from mlops_kit.local import control
+
+    seconds, moment = _distance(duration, to)
+    ended = False
+    for line in control.advance(state_dir or settings().state_dir, seconds, moment):
+        for fired in line.get("fired", ()):
+            click.echo(f"{_utc(fired['at'])}  {fired['schedule']}  {fired['target']}  {fired['result']}")
+        if line.get("waiting"):
+            click.echo(f"{_utc(line['now'])}  waiting for {', '.join(line['waiting'])}")
+        if "done" in line:
+            ended = line["done"]
+            click.echo(
+                f"Its clock says {_utc(line['now'])}." + (f" {line['error']}" if "error" in line else "")
+            )
+    return 0 if ended else 1
+
+
+def _distance(duration: str | None, to: str | None) -> tuple[float | None, datetime | None]:
+    if (duration is None) == (to is None):
+        raise UsageError(
+            "Say either how far or whereto.", suggestion="mlops-kit local advance 24h, or --to TIME."
+        )
+    if to is not None:
+        return None, _time(to)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", duration or "")
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        raise UsageError(
+            f"{duration!r} is no duration.", suggestion="write it as 90m, 24h, 8d, 1d12h (s, m, h, d, w)."
+        )
+    return sum(float(number) * _UNITS[unit] for number, unit in parts), None
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is no time.", suggestion="write it as 2011-07-01 or 2011-07-01T12:00:00Z."
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _utc(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

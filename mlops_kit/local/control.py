@@ -13,12 +13,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from mlops_kit.errors import KitError, UsageError
 from mlops_kit.local.state_folder import StateFolder
+
+ADVANCE = "/_mlops_kit/advance"  # the path that moves the clock, for whoever shows the folder's token
+TOKEN_HEADER = "x-mlops-kit-token"  # noqa: S105
 
 _START = 60.0  # seconds until a server must have said that it is ready
 _STOP = 60.0  # and until one that was asked to stop must have let go of its folder
@@ -133,6 +138,58 @@ def status(state_dir: Path) -> Status:
     said = health or {}
     now, version, enforces = said.get("now"), said.get("version"), bool(said.get("enforces_iam"))
     return Status(folder.root, url, owner.get("pid"), now, version, folder.log, enforces)
+
+
+def advance(
+    state_dir: Path, seconds: float | None = None, to: datetime | None = None
+) -> Iterator[dict[str, Any]]:
+    """Move the clock of the server of a folder on, halting at each due time so that all fires in order.
+
+    Parameters
+    ----------
+    state_dir : pathlib.Path
+        The folder.
+    seconds : float, optional
+        By how much.
+    to : datetime, optional
+        Aware; to when, in place of ``seconds``.
+
+    Yields
+    ------
+    dict
+        While it moves ``now`` (epoch seconds), ``fired`` (what has fired since the last) and ``waiting``
+        (jobs that are waited for); at the end ``done`` and ``now``. Ending the iteration ends the moving.
+
+    Raises
+    ------
+    UsageError
+        The clock is later already.
+    KitError
+        Nothing serves the folder, or it failed.
+    """
+    folder = StateFolder(state_dir.resolve())
+    url = (folder.owner() or {}).get("url")
+    if url is None:
+        raise KitError(
+            f"Nothing serves {folder.root}, so there is no clock to move.",
+            suggestion="start it: mlops-kit local start",
+        )
+    asked = {"seconds": seconds} if to is None else {"to": to.timestamp()}
+    headers = {TOKEN_HEADER: folder.token(), "Content-Type": "application/json"}
+    request = urllib.request.Request(url + ADVANCE, json.dumps(asked).encode(), headers)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            for line in answer:
+                yield json.loads(line)
+    except urllib.error.HTTPError as error:
+        words = json.load(error).get("message", str(error))
+        raise UsageError(f"The clock cannot be moved: {words}", suggestion="choose a later time.") from error
+    except OSError as error:
+        raise KitError(
+            "The embedded AWS stopped answering while its clock moved.",
+            cause=str(error),
+            suggestion=f"read {folder.log}.",
+        ) from error
 
 
 def stop(state_dir: Path) -> bool:

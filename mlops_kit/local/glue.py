@@ -53,6 +53,10 @@ class Glue(Service):
         """Take up the runs of a former server."""
         self._runs.recover()
 
+    def under_way(self) -> list[str]:
+        """Job runs that have not ended."""
+        return [f"Glue job {run['JobName']}" for _, run in self._store.active()]
+
     def stop(self) -> None:
         """Start no more runs; those that go on are the runner's to end."""
         self._runs.rest()

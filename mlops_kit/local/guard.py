@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -42,11 +42,16 @@ class Guard:
         The ASGI application behind it.
     health : callable
         What ``GET /_mlops_kit/health`` answers.
+    admin : mapping, optional
+        By path below ``/_mlops_kit/``: what answers a POST there, which must ask for a token.
     """
 
-    def __init__(self, app: App, health: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, app: App, health: Callable[[], dict[str, Any]], admin: Mapping[str, App] | None = None
+    ) -> None:
         self._app = app
         self._health = health
+        self._admin = admin or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of ASGI."""
@@ -54,15 +59,20 @@ class Guard:
             await self._app(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
-        elif (refusal := _refusal(scope)) is not None:
+        elif (refusal := _refusal(scope, self._is_admin(scope))) is not None:
             await answer(send, refusal[0], {"__type": refusal[1], "message": refusal[2]})
+        elif self._is_admin(scope):
+            await self._admin[scope["path"]](scope, _bounded(receive), send)
         elif scope["path"] == "/_mlops_kit/health":
             await answer(send, 200, self._health())
         else:
             await self._app(scope, _bounded(receive), _without_cors(send))
 
+    def _is_admin(self, scope: Scope) -> bool:
+        return scope["method"] == "POST" and scope["path"] in self._admin
 
-def _refusal(scope: Scope) -> tuple[int, str, str] | None:
+
+def _refusal(scope: Scope, admin: bool) -> tuple[int, str, str] | None:
     """Status, code and words for a request that is not for us; None for one that is."""
     headers = {name.lower(): value for name, value in scope["headers"]}
     host = headers.get(b"host", b"").decode("latin-1")
@@ -73,7 +83,7 @@ def _refusal(scope: Scope) -> tuple[int, str, str] | None:
         words = 403, "AccessDenied", f"The embedded AWS answers on loopback only, not as host {host!r}."
     elif b"origin" in headers or headers.get(b"sec-fetch-site", b"none") != b"none":
         words = 403, "AccessDenied", "The embedded AWS does not answer web pages (Origin or Sec-Fetch-Site)."
-    elif _ADMIN.match(path) and path != "/_mlops_kit/health" and not _is_answer(scope, path):
+    elif _ADMIN.match(path) and not (admin or path == "/_mlops_kit/health" or _is_answer(scope, path)):
         words = 404, "NotFound", f"There is nothing at {path}."
     elif not length.isdigit():
         words = 400, "InvalidRequest", "Content-Length is not a number."

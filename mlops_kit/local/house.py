@@ -17,6 +17,8 @@ from importlib.metadata import version
 from typing import Any, cast
 
 from mlops_kit.local import clients, corrections, lambda_seam
+from mlops_kit.local.activity import Activity
+from mlops_kit.local.advancing import Advancing
 from mlops_kit.local.authorization import Authorization
 from mlops_kit.local.authorization_gate import Gate
 from mlops_kit.local.clock import Clock
@@ -69,6 +71,7 @@ class House:
         self._url = url
         self.clock = Clock(offset)
         folder.keep_clock_offset(offset)
+        self.advancing: Advancing
         self.store = Store(folder.database)
         self.runner = Runner(folder.processes)
         self.ministack = Ministack(folder)
@@ -112,6 +115,11 @@ class House:
         self.app = Router(self.services, self.ministack, self.saver, threads)
         if self.authorization is not None:
             self.app = Gate(self.app, self.authorization)
+        activity = Activity(self.app, self._jobs, lambda: self.functions.under_way)
+        self.app = activity
+        self.advancing = Advancing(
+            self.clock, activity, self._folder.new_token(), self._folder.keep_clock_offset, self._fired
+        )
 
     async def start(self) -> None:
         """Take up what a former process left; the port answers already."""
@@ -138,6 +146,12 @@ class House:
             self._threads.shutdown(wait=False, cancel_futures=True)
         self.store.close()
         self.clock.close()
+
+    def _jobs(self) -> list[str]:
+        return [name for service in self.services.values() for name in service.under_way()]
+
+    def _fired(self) -> list[dict[str, Any]]:
+        return cast(Scheduler, self.services["scheduler"]).take_fired()
 
     def _client(self, service: str, region: str) -> Any:
         return clients.client(self._url, region, service)

@@ -92,6 +92,7 @@ class LambdaRuntime:
         self._changed = threading.Condition()
         self._idle: list[Worker] = []
         self._reaper: threading.Thread | None = None
+        self.under_way = 0  # functions that run now
 
     def start(self) -> None:
         """Forget what a former server unpacked."""
@@ -102,6 +103,15 @@ class LambdaRuntime:
 
         Never raises for what the function does: that is in the outcome, as AWS words it.
         """
+        with self._changed:
+            self.under_way += 1
+        try:
+            return self._invoke(function, invocation)
+        finally:
+            with self._changed:
+                self.under_way -= 1
+
+    def _invoke(self, function: Function, invocation: Invocation) -> Outcome:
         worker = self._take(function)
         fresh = worker is None
         if worker is None:

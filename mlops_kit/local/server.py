@@ -97,6 +97,7 @@ async def _serve(folder: StateFolder, listener: socket.socket, options: argparse
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
+    from mlops_kit.local.control import ADVANCE
     from mlops_kit.local.guard import Guard
     from mlops_kit.local.house import House
 
@@ -123,7 +124,7 @@ async def _serve(folder: StateFolder, listener: socket.socket, options: argparse
         await house.rest()
 
     try:
-        guarded: Any = Guard(house.app, house.health)
+        guarded: Any = Guard(house.app, house.health, {ADVANCE: house.advancing})
         await serve(guarded, config, shutdown_trigger=until_stopped)
     finally:
         await house.close()

@@ -223,5 +223,9 @@ class Service:
     def start(self) -> None:
         """Take up again what a former process left unfinished; called once the port answers."""
 
+    def under_way(self) -> list[str]:
+        """What runs in real time and comes to an end by itself, such as jobs; from any thread, quick."""
+        return []
+
     def stop(self) -> None:
         """Come to rest; child processes that outlive the server may go on."""

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,19 @@ class StateFolder:
     def keep_clock_offset(self, offset: float) -> None:
         """Remember where the embedded clock is."""
         self.write("clock.json", {"offset": offset})
+
+    def new_token(self) -> str:
+        """What whoever may read this folder must show to move the clock; another one at each start."""
+        token = secrets.token_hex(16)
+        path = self.root / "token"
+        path.unlink(missing_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
+            file.write(token)
+        return token
+
+    def token(self) -> str:
+        """The token of the server that serves the folder."""
+        return (self.root / "token").read_text()
 
     def write(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a small JSON file atomically."""

@@ -59,6 +59,10 @@ class SageMaker(Service):
             jobs.recover()
         self._endpoints.recover()
 
+    def under_way(self) -> list[str]:
+        """Jobs that have not ended, endpoints that are being made or changed."""
+        return [name for jobs in self._jobs for name in jobs.under_way()] + self._endpoints.under_way()
+
     def stop(self) -> None:
         """Start nothing more; what runs ends with the server and is taken up by the next."""
         self._endpoints.leave()

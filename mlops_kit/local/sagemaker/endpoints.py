@@ -154,6 +154,11 @@ class Endpoints:
         self._in_background(self._remove, request.region, record["Name"])
         return {}
 
+    def under_way(self) -> list[str]:
+        """Endpoints that are being made, changed or removed."""
+        records = self.table.all()
+        return [f"endpoint {r['Name']}" for r in records if r["View"]["EndpointStatus"] in _IN_PROGRESS]
+
     def recover(self) -> None:
         """Take up the endpoints of a former server: found again, started again, or gone on with."""
         records = self.table.all()

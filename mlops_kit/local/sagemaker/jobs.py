@@ -130,6 +130,10 @@ class Jobs:
             self._context.runner.stop(self._process(record), self.kind.grace)
         return {}
 
+    def under_way(self) -> list[str]:
+        """Jobs that have not ended."""
+        return [f"{self.kind.path.replace('-', ' ')} {name}" for _, name in list(self._watches)]
+
     def recover(self) -> None:
         """Take up the jobs of a former server, and remove the files of those that have ended."""
         for record in self.table.all():

@@ -64,6 +64,10 @@ class Scheduler(Service):
         """Fire, and go on with what a former server left."""
         self._firing.start()
 
+    def take_fired(self) -> list[dict[str, Any]]:
+        """What has fired since this was last asked: schedule, scheduled time, target, result."""
+        return self._firing.take_fired()
+
     def stop(self) -> None:
         """Fire no more."""
         self._firing.stop()

@@ -16,11 +16,12 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_kit.local.scheduler import book as entries
 from mlops_kit.local.scheduler import letters, targets
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _ATTEMPTS, _AGE = 185, 86_400  # AWS's defaults: attempts after the first, seconds
 _BACKOFF, _LONGEST = 10.0, 600.0  # seconds before the second attempt, doubled from one to the next up to this
 _TARGETS = 32  # targets that are called at a time
+_TOLD = 10_000  # fired occurrences that are remembered for whoever moves the clock
 _AGAIN = 1.0  # real seconds until a disk that took nothing is tried again
 
 logger = logging.getLogger(__name__)
@@ -81,6 +83,7 @@ class Firing:
         self._worker = threading.Thread(target=self._run, name="scheduler", daemon=True)
         self._pool = ThreadPoolExecutor(_TARGETS, "scheduler-target")
         self._closing = False
+        self._fired: deque[dict[str, Any]] = deque(maxlen=_TOLD)
 
     def start(self) -> None:
         """Go on with what a former server left, and arm every schedule."""
@@ -105,6 +108,13 @@ class Firing:
             self._due.put(None)
             self._worker.join(timeout=5)
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def take_fired(self) -> list[dict[str, Any]]:
+        """What has come to an end since this was last asked, in the order of its end."""
+        taken = []
+        while self._fired:
+            taken.append(self._fired.popleft())
+        return taken
 
     def arm(self, schedule: Schedule) -> None:
         """Wait for a schedule's next occurrence, in place of what was waited for."""
@@ -196,7 +206,7 @@ class Firing:
             self._count(invocation, "InvocationAttemptCount")
             targets.deliver(self._context, invocation)
             self._context.settle()
-            self._end(invocation)
+            self._end(invocation, "delivered")
         except TargetRefused as refused:
             self._refused(invocation, refused)
         except Exception as error:
@@ -228,11 +238,10 @@ class Firing:
 
     def _give_up(self, invocation: Invocation, exhausted: str) -> None:
         self._count(invocation, "InvocationDroppedCount")
-        if "DeadLetterConfig" in invocation.target:
-            self._send_letter(invocation, exhausted)
-        self._end(invocation)
+        sent = "DeadLetterConfig" in invocation.target and self._send_letter(invocation, exhausted)
+        self._end(invocation, f"{'dead letter' if sent else 'dropped'}: {': '.join(invocation.error)}")
 
-    def _send_letter(self, invocation: Invocation, exhausted: str) -> None:
+    def _send_letter(self, invocation: Invocation, exhausted: str) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -240,14 +249,17 @@ class Firing:
         except (ClientError, BotoCoreError) as error:
             logger.warning("a dead letter of %s was lost: %s", invocation.key.arn, error)
             self._count(invocation, "InvocationsFailedToBeSentToDeadLetterCount")
-            return
+            return False
         self._context.settle()
         self._count(invocation, "InvocationsSentToDeadLetterCount")
         if truncated:
             self._count(invocation, "InvocationsSentToDeadLetterCount_Truncated_MessageSizeExceeded")
+        return True
 
-    def _end(self, invocation: Invocation) -> None:
+    def _end(self, invocation: Invocation, result: str) -> None:
         """Forget the invocation, and the schedule too when it has completed and wants that."""
+        told = {"schedule": f"{invocation.key.group}/{invocation.key.name}", "at": invocation.scheduled}
+        self._fired.append({**told, "target": invocation.target["Arn"], "result": result})
         with self.guard:
             statements = [entries.drop_invocation(invocation)]
             schedule = self._book.schedule(invocation.key)
