@@ -30,6 +30,7 @@ from mlops_kit.local.ministack import Ministack, after_import
 from mlops_kit.local.plumbing import Plumbing
 from mlops_kit.local.processes import Runner
 from mlops_kit.local.routes import Router
+from mlops_kit.local.scheduler.api import Scheduler
 from mlops_kit.local.service import Context, Service
 from mlops_kit.local.state_folder import StateFolder
 from mlops_kit.local.store import Store
