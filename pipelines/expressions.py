@@ -55,11 +55,11 @@ def job_name(project: str, model: str) -> str:
     return f"{{% '{project}-{model}-' & $substring($hash({unique}, 'SHA-256'), 0, 20) %}}"
 
 
-def tags(project: str, model: str) -> dict[str, str]:
+def tags(project: str, model: str, pipeline: str = "retraining") -> dict[str, str]:
     """Tags of what an execution makes: for the bill, and for finding it again."""
     return {
         "mlops-kit:project": project,
-        "mlops-kit:pipeline": f"retraining-{model}",
+        "mlops-kit:pipeline": f"{pipeline}-{model}",
         "mlops-kit:execution": "{% $states.context.Execution.Name %}",
     }
 
@@ -256,10 +256,10 @@ def rejected(model: str) -> str:
     )
 
 
-def failed(model: str) -> str:
-    """Message about a failure: state, error, cause, where to look, and what to type."""
+def failed(what: str) -> str:
+    """Message about a failure of what one did: state, error, cause, where to look, and what to type."""
     return _message(
-        f"'The retraining of {model} failed in ' & $states.input.failure.state & ' with '"
+        f"'The {what} failed in ' & $states.input.failure.state & ' with '"
         f" & $states.input.failure.error & '\\nCause: ' & {_CAUSE}"
         " & '\\nRepeat it: mlops-kit redrive ' & $states.context.Execution.Id"
     )

@@ -23,6 +23,11 @@ FRAMEWORK, VERSION = "sklearn", "1.2-1"  # the newest that exists for training a
 FEATURES = (("pipelines/__init__.py", ROOT / "__init__.py"), ("pipelines/features", ROOT / "features"))
 
 DAY = {"type": "string", "pattern": x.DAY_PATTERN}
+TRIGGER = {
+    "type": "object",
+    "description": "Who started it, such as a schedule or a drift rule; kept with the history.",
+    "properties": {name: {"type": "string"} for name in ("kind", "name", "id")},
+}
 HELD = ("DynamoDB.ConditionalCheckFailedException",)  # another execution holds the window, or has done it
 
 
@@ -64,7 +69,7 @@ def build(
         input_schema=_input_schema([way["Next"] for way in definition["States"]["ResumeAt"]["Choices"]]),
         model=spec.name,
         functions=(_evaluate_model(), release_claim),
-        jobs=(_prepare_training_data(),),
+        jobs=(preparation("PrepareTrainingData", "retraining/"),),
         rules=(execution_ended,),
         artifacts=(training, scoring),
         data=(spec.data,),
@@ -89,15 +94,7 @@ def _input_schema(states: Sequence[str]) -> dict[str, Any]:
                 "description": "First day of it, such as 2011-01-01; default 181 days before its end.",
             },
             "train_end": {**DAY, "description": "Day after its last, such as 2011-07-01; default as_of."},
-            "trigger": {
-                "type": "object",
-                "description": "Who started it, such as a schedule or a drift rule; kept with the history.",
-                "properties": {
-                    "kind": {"type": "string"},
-                    "name": {"type": "string"},
-                    "id": {"type": "string"},
-                },
-            },
+            "trigger": TRIGGER,
             "force": {"type": "boolean", "description": "Retrain although the window is claimed or done."},
             "git_commit": {
                 "type": "string",
@@ -125,14 +122,15 @@ def _evaluate_model() -> Function:
     return Function("EvaluateModel", "evaluate_model.handler", code, reads=("retraining/",))
 
 
-def _prepare_training_data() -> GlueJob:
+def preparation(name: str, writes: str) -> GlueJob:
+    """The job that makes features of raw hours, by its name in a pipeline and the prefix that it writes."""
     script = ROOT / "jobs" / "prepare_training_data.py"
     return GlueJob(
-        "PrepareTrainingData",
+        name,
         Artifact("prepare_training_data", "file", ((script.name, script),)),
         modules=(Artifact("pipeline_features", "wheel", FEATURES),),
         reads=("raw/",),
-        writes=("retraining/",),
+        writes=(writes,),
     )
 
 
@@ -142,7 +140,7 @@ def _definition(settings: Settings, spec: ModelSpec, training: Artifact, scoring
     image = steps.image_uri(FRAMEWORK, VERSION, region, spec.training_instance)
     prepare = _prepare(region, spec)
     train = _train(region, project, spec, image, training)
-    find_champion = _find_champion(region, project, spec)
+    find = find_champion(region, project, spec)
     describe_champion = _describe_champion(region)
     score = _score(region, project, spec, image, scoring)
     evaluate = _evaluate(region, spec)
@@ -160,13 +158,13 @@ def _definition(settings: Settings, spec: ModelSpec, training: Artifact, scoring
     steps.catch([mark_done], announce, x.KEEP, HELD)  # the claim expired and is another's by now
     release_it = steps.chain([register, deploy, approve, mark_done])
     check = steps.choice("CheckMetrics", [(x.passed(spec.thresholds), release_it)], mark_done)
-    steps.chain([prepare, train, find_champion])
+    steps.chain([prepare, train, find])
     steps.chain([describe_champion, score, evaluate, check])
-    find_champion.next(steps.choice("HasChampion", [(x.HAS_CHAMPION, describe_champion)], score))
+    find.next(steps.choice("HasChampion", [(x.HAS_CHAMPION, describe_champion)], score))
 
-    work = [prepare, train, find_champion, describe_champion, score, evaluate, register, deploy, approve]
+    work = [prepare, train, find, describe_champion, score, evaluate, register, deploy, approve]
     work += [mark_done]
-    tell = _notify(region, spec, "NotifyFailure", x.failed(spec.name), "${CriticalTopic}")
+    tell = _notify(region, spec, "NotifyFailure", x.failed(f"retraining of {spec.name}"), "${CriticalTopic}")
     release_window = _release_window(region, tell)
     _catch_failures(work, release_window)
     _catch_failures([success, rejected], tell)  # the window is done all the same
@@ -232,7 +230,8 @@ def _train(region: str, project: str, spec: ModelSpec, image: str, source: Artif
     return steps.training("TrainModel", region, job, call, output)
 
 
-def _find_champion(region: str, project: str, spec: ModelSpec) -> State:
+def find_champion(region: str, project: str, spec: ModelSpec) -> State:
+    """FindChampion: the newest approved version, as ``champion``; nothing where there is none."""
     arguments = {
         "ModelPackageGroupName": f"{project}-{spec.name}",
         "ModelApprovalStatus": "Approved",

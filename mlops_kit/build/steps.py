@@ -77,6 +77,9 @@ DYNAMODB = Retry(
     ),
     interval=1,
 )
+ATHENA = Retry(("Athena.AmazonAthenaException", "Athena.TooManyRequestsException"), 2, 4)
+EVENTS = Retry(("EventBridge.EventBridgeException", "EventBridge.InternalException"), 1)
+CLOUDWATCH = Retry(("CloudWatch.CloudWatchException", "CloudWatch.InternalServiceFaultException"), 1)
 SNS = Retry(("SNS.AmazonSNSException", "SNS.ThrottledException", "SNS.InternalErrorException"), 1)
 
 

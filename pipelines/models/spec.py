@@ -14,6 +14,24 @@ ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
+class DriftSpec:
+    """How a model's drift is watched.
+
+    Attributes
+    ----------
+    days : int
+        Length of a window. Four weeks: single weeks are holidays and storms.
+    limits : mapping of str to float
+        By statistic: a window above it (for ``bias``, in size) counts as drifted.
+    """
+
+    days: int = 28
+    limits: Mapping[str, float] = field(
+        default_factory=lambda: {"psi": 0.2, "bias": 0.15, "error_vs_naive": 1.0}
+    )
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model and how it is retrained.
 
@@ -33,6 +51,8 @@ class ModelSpec:
         Its last days: held out for the judgement, and before them for the training's own metrics.
     hyperparameters : mapping of str to int, float or str
         For the training script.
+    drift : DriftSpec
+        How its drift is watched.
     training_instance, processing_instance, serving_instance : str
         SageMaker instance types.
     """
@@ -45,6 +65,7 @@ class ModelSpec:
     validation_days: int = 14
     test_days: int = 14
     hyperparameters: Mapping[str, int | float | str] = field(default_factory=dict)
+    drift: DriftSpec = DriftSpec()
     training_instance: str = "ml.m5.large"
     processing_instance: str = "ml.m5.large"
     serving_instance: str = "ml.t2.medium"
