@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_kit.build import dead_letters
 from mlops_kit.build.policy import Statement, Tags, arn, attached, role, same_account
 from mlops_kit.build.schedule_checks import check, check_fields, text_of
 from mlops_kit.build.schedule_targets import Called, called
@@ -82,7 +83,7 @@ def resources(project: str, pipeline: Pipeline, tags: Tags) -> dict[str, Any]:
         properties = {"Name": stack, "Tags": tags}
         found[GROUP] = {"Type": "AWS::Scheduler::ScheduleGroup", "Properties": properties}
     if any(one.schedule.dead_letter for one in planned):
-        found |= _dead_letters(stack, tags)
+        found |= dead_letters.resources(QUEUE, f"{stack}-schedules-dlq", tags)
     for label in dict.fromkeys(one.target.label for one in planned):
         found |= _role([one for one in planned if one.target.label == label], tags)
     return found | {one.logical: _resource(stack, pipeline, one) for one in planned}
@@ -176,34 +177,6 @@ def _substituted(text: str, pipeline: Pipeline) -> Any:
     if not used(text, known):
         return text
     return sub(resolve(re.sub(r"\$\{(?![A-Za-z][A-Za-z0-9:]*\})", "${!", text), known))
-
-
-def _dead_letters(stack: str, tags: Tags) -> dict[str, Any]:
-    """The queue of what could not be delivered, and an alarm on anything in it."""
-    alarm = {
-        "AlarmDescription": f"{stack}: a schedule could not be delivered; see `mlops-kit schedules`.",
-        "Namespace": "AWS/SQS",
-        "MetricName": "ApproximateNumberOfMessagesVisible",
-        "Dimensions": [{"Name": "QueueName", "Value": {"Fn::GetAtt": [QUEUE, "QueueName"]}}],
-        "Statistic": "Maximum",
-        "Period": 300,
-        "EvaluationPeriods": 1,
-        "Threshold": 0,
-        "ComparisonOperator": "GreaterThanThreshold",
-        "TreatMissingData": "notBreaching",
-        "AlarmActions": [{"Ref": "CriticalTopic"}],
-        "Tags": tags,
-    }
-    queue = {"MessageRetentionPeriod": 14 * 86_400, "SqsManagedSseEnabled": True, "Tags": tags}
-    return {
-        QUEUE: {
-            "Type": "AWS::SQS::Queue",
-            "DeletionPolicy": "Delete",
-            "UpdateReplacePolicy": "Delete",
-            "Properties": queue,
-        },
-        f"{QUEUE}Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm},
-    }
 
 
 def _role(planned: Sequence[_Planned], tags: Tags) -> dict[str, Any]:
