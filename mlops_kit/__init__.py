@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlops_kit.artifacts import Artifact, DataFile
+    from mlops_kit.drift.check import data_drift, profile
     from mlops_kit.errors import DeployError, KitError, NotReachable, UsageError
     from mlops_kit.pipeline import Function, GlueJob, Pipeline
     from mlops_kit.public import (
@@ -63,6 +64,7 @@ __all__ = [
     "bootstrap",
     "champion",
     "configuration_drift",
+    "data_drift",
     "definition",
     "destroy",
     "find",
@@ -72,6 +74,7 @@ __all__ = [
     "lint",
     "permissions",
     "plan",
+    "profile",
     "redrive",
     "redrives",
     "removal",
@@ -86,6 +89,7 @@ __all__ = [
 # A public name must not be a module's name too: importing the module would put it over the name.
 _MODULES = {
     "mlops_kit.artifacts": "Artifact DataFile",
+    "mlops_kit.drift.check": "data_drift profile",
     "mlops_kit.errors": "DeployError KitError NotReachable UsageError",
     "mlops_kit.pipeline": "Function GlueJob Pipeline",
     "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan "

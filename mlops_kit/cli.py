@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from mlops_kit import __version__
-from mlops_kit.commands import deploying, looking, running, serving
+from mlops_kit.commands import deploying, drifting, looking, running, serving
 from mlops_kit.commands.options import shared_options
 from mlops_kit.errors import KitError
 
@@ -31,6 +31,8 @@ _COMMANDS = (
     running.redrive,
     looking.history,
     looking.report,
+    drifting.profile,
+    drifting.drift,
     running.notebook,
 )
 
