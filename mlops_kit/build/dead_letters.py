@@ -1,6 +1,6 @@
 """The queue of what a trigger could not deliver, with an alarm on its depth; must not know the triggers.
 
-Sources: EventBridge User Guide, "Using dead-letter queues to process undelivered events"; Amazon SQS Developer
+Sources: EventBridge User Guide, "Using dead-letter queues to process undelivered events"; SQS Developer
 Guide, "Available CloudWatch metrics for Amazon SQS".
 """
 

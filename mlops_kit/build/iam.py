@@ -65,17 +65,23 @@ def machine_statements(settings: Settings, pipeline: Pipeline) -> tuple[Statemen
         A state uses an integration that the kit does not know, or a permission could only be granted
         too widely.
     """
-    found = [
-        needed
-        for call in calls(pipeline.definition, settings.project, table(pipeline))
-        for needed in statements(call)
-    ]
+    made = list(calls(pipeline.definition, settings.project, table(pipeline)))
+    found = [needed for call in made for needed in statements(call)]
+    if any(call.service == "athena" for call in made):
+        found.extend(_queried(pipeline))
     if any(_distributed(place.state) for place in walk(pipeline.definition)):
         found.extend(itself(f"{settings.project}-{pipeline.name}"))
     found.extend(_assumed(pipeline))
     found.append(Statement("DeliverLogs", tuple(f"logs:{one}" for one in _DELIVERY), ("*",)))
     found.append(_trace("GetSamplingRules", "GetSamplingTargets"))
     return merged(_narrowed(found))
+
+
+def _queried(pipeline: Pipeline) -> Iterator[Statement]:
+    """Athena reads the data and writes the results as the role that asks."""
+    yield from prefixes("${DataBucket}", (*pipeline.reads, *pipeline.writes), pipeline.writes)
+    bucket = "arn:${AWS::Partition}:s3:::${DataBucket}"
+    yield Statement("LocateBucket", ("s3:GetBucketLocation",), (bucket,))
 
 
 def _narrowed(found: Sequence[Statement]) -> list[Statement]:

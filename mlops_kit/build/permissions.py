@@ -120,6 +120,38 @@ def _glue(call: Call) -> Iterator[Statement]:
     yield Statement("GlueJobs", actions, (_named(call, "JobName", "glue", "job/", ours=True),))
 
 
+def _partition(call: Call) -> Iterator[Statement]:
+    database = call.required("DatabaseName", "permission for any database would reach other people's tables")
+    table = call.required("TableName", "permission for any table would reach other people's partitions")
+    action = f"glue:{call.action[0].upper()}{call.action[1:]}"
+    yield Statement("Partitions", (action,), _catalog(database, table))
+
+
+def _query(call: Call) -> Iterator[Statement]:
+    """Running a query; its data and results lie under the pipeline's prefixes, which iam.py grants."""
+    context = call.arguments.get("QueryExecutionContext") if isinstance(call.arguments, Mapping) else None
+    database = context.get("Database") if isinstance(context, Mapping) else None
+    if not isinstance(database, str) or database.startswith("{%"):
+        raise UsageError(
+            f"State {call.state!r} queries a database that is only known at run time.",
+            suggestion="write QueryExecutionContext.Database as text.",
+        )
+    verbs = ("StartQueryExecution", "GetQueryExecution", "StopQueryExecution")
+    actions = tuple(f"athena:{verb}" for verb in (verbs if call.waits else verbs[:1]))
+    group = call.text("WorkGroup") or "primary"
+    yield Statement("Queries", actions, (arn("athena", f"workgroup/{group}"),))
+    yield Statement(
+        "DataCatalogs", ("athena:GetDataCatalog",), (arn("athena", "datacatalog/AwsDataCatalog"),)
+    )
+    read = ("GetDatabase", "GetPartition", "GetPartitions", "GetTable", "GetTables")
+    yield Statement("Tables", tuple(f"glue:{verb}" for verb in read), _catalog(database, "*"))
+
+
+def _catalog(database: str, table: str) -> tuple[str, ...]:
+    """Glue asks for the catalog and the database of a table too."""
+    return tuple(arn("glue", one) for one in ("catalog", f"database/{database}", f"table/{database}/{table}"))
+
+
 def _item(call: Call) -> Iterator[Statement]:
     action = f"dynamodb:{call.action[0].upper()}{call.action[1:]}"
     yield Statement("Items", (action,), (_named(call, "TableName", "dynamodb", "table/"),))
@@ -196,6 +228,8 @@ RULES: dict[str, Rule] = {
     "sagemaker:createEndpoint": _endpoint,
     "sagemaker:updateEndpoint": _endpoint,
     "glue:startJobRun": _glue,
+    "glue:createPartition": _partition,
+    "athena:startQueryExecution": _query,
     **{f"dynamodb:{action}Item": _item for action in ("get", "put", "update", "delete")},
     "sns:publish": _topic,
     "sqs:sendMessage": _queue,

@@ -359,6 +359,9 @@ ARGUMENTS = {
     "Bucket": "data-bucket",
     "RoleArn": "arn:aws:iam::111122223333:role/jobs",
     "Entries": [{"EventBusName": "b"}],
+    "DatabaseName": "d",
+    "TableName": "t",
+    "QueryExecutionContext": {"Database": "d"},
 }
 
 
@@ -407,3 +410,30 @@ def test_each_sdk_action_that_is_granted_is_an_action_of_iam(service: str) -> No
             prefix, _, name = action.partition(":")
             assert name in known[prefix] or NEWER.fullmatch(action), action
     assert granted
+
+
+def test_a_query_may_read_the_tables_of_its_database_and_the_pipelines_own_prefixes_only() -> None:
+    query = {"QueryString": "SELECT 1", "QueryExecutionContext": {"Database": "bikes"}}
+    machine = {"StartAt": "Ask", "States": {"Ask": task("athena:startQueryExecution.sync", query, None)}}
+    machine["States"]["Ask"].pop("Catch")
+    asked = pipeline(definition=machine, reads=("raw/",), writes=("answers/",))
+    statements = {one.sid: one for one in machine_statements(Settings(), asked)}
+    tables = [one.rpartition("${AWS::AccountId}:")[2] for one in statements["Tables"].resources]
+    assert tables == ["catalog", "database/bikes", "table/bikes/*"]
+    assert [one.rpartition(":::")[2] for one in statements["WriteObjects"].resources] == [
+        "${DataBucket}/answers/*"
+    ]
+    assert not any(
+        action.startswith("s3:")
+        for one in statements.values()
+        for action in one.actions
+        if "*" in one.resources
+    )
+
+
+def test_a_query_of_a_database_that_is_only_known_at_run_time_is_refused() -> None:
+    query = {"QueryString": "SELECT 1", "QueryExecutionContext": {"Database": "{% $states.input.db %}"}}
+    machine = {"StartAt": "Ask", "States": {"Ask": task("athena:startQueryExecution", query, None)}}
+    machine["States"]["Ask"].pop("Catch")
+    with pytest.raises(UsageError, match="only known at run time"):
+        machine_statements(Settings(), pipeline(definition=machine))
