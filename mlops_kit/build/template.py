@@ -13,7 +13,7 @@ from typing import Any
 
 from mlops_kit.artifacts import Artifact
 from mlops_kit.asl.definition import validate
-from mlops_kit.build import events, iam, schedules
+from mlops_kit.build import drift_rules, events, iam, schedules
 from mlops_kit.build.foundation import TAG_PIPELINE, TAG_PROJECT, check_project, foundation
 from mlops_kit.build.policy import names
 from mlops_kit.build.tokens import (
@@ -85,6 +85,7 @@ def build(settings: Settings, pipeline: Pipeline) -> Stack:
     resources |= _state_machine(settings, pipeline, name, tags)
     resources |= events.resources(name, pipeline)
     resources |= schedules.resources(settings.project, pipeline, names(tags))
+    resources |= drift_rules.resources(name, pipeline, names(tags))
     parameters = tuple(token for token in FOUNDATION_TOKENS if _refers(resources, token))
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
