@@ -6,6 +6,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from mlops_kit.local import models
+
 if TYPE_CHECKING:
     from mlops_kit.local.authorization import Credentials
 
@@ -78,4 +80,5 @@ def _session() -> Any:
     fixed = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull, "ca_bundle": None}
     for name, value in fixed.items():
         store.set_config_provider(name, ConstantProvider(value))
+    session.register_component("data_loader", models.loader())
     return session

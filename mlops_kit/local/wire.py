@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from mlops_kit.local import shapes
+from mlops_kit.local import models, shapes
 from mlops_kit.local.service import AwsError, Request, Service, disk_refused
 
 logger = logging.getLogger(__name__)
@@ -64,10 +64,9 @@ class _Call:
 @functools.cache
 def model(service: str) -> Any:
     """botocore's model of a service."""
-    from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
-    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+    return ServiceModel(models.loader().load_service_model(service, "service-2"), service)
 
 
 def caller(headers: Mapping[str, str], default_region: str) -> tuple[str, str, str]:

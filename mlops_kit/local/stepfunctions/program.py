@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from mlops_kit.local.stepfunctions.docs import dumps
 
 _NESTED = ("Branches", "Iterator", "ItemProcessor")
+_LONGEST_DELAY = 99_999_999.0  # seconds (Amazon States Language, IntervalSeconds)
 _COUNTS_RETRIES = frozenset({"Task", "Parallel", "Map"})
 
 
@@ -28,8 +30,8 @@ class Retrier:
         try:
             seconds = self.interval * self.backoff**attempt
         except OverflowError:
-            seconds = 99_999_999.0
-        return min(seconds, self.cap) if self.cap is not None else seconds
+            seconds = math.inf
+        return min(seconds, self.cap if self.cap is not None else _LONGEST_DELAY)
 
 
 @dataclass(frozen=True)

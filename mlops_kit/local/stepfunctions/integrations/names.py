@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_kit.local import models
 from mlops_kit.local.wire import model
 
 
@@ -67,9 +68,7 @@ _IDENTIFIERS = {
 
 @functools.cache
 def _services() -> dict[str, str]:
-    from botocore.loaders import Loader
-
-    known = {name.replace("-", ""): name for name in Loader().list_available_services("service-2")}
+    known = {name.replace("-", ""): name for name in models.loader().list_available_services("service-2")}
     return known | _IDENTIFIERS
 
 
