@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,6 @@ from mlops_kit.local.service import ACCOUNT, AwsError
 if TYPE_CHECKING:
     from mlops_kit.local.authorization_policies import Decision
     from mlops_kit.local.service import Log
-    from mlops_kit.local.store import Store
-
-_KIND = "role-session"  # of documents in the store
 
 
 @dataclass(frozen=True)
@@ -48,10 +44,18 @@ class Session:
 
     @property
     def credentials(self) -> Credentials:
-        """Keys that name it: the same for the same session, so that those of a running job stay valid."""
-        digest = hashlib.sha256(f"{self.role_arn} {self.name}".encode()).digest()
-        text = base64.b32encode(digest).decode()
-        return Credentials(f"ASIA{text[:16]}", text[16:48].lower(), f"{self.role_arn}/{self.name}")
+        """Keys that name it; nothing has to be kept for them, so those of a job outlive the server."""
+        token = f"{self.role_arn}/{self.name}"
+        text = base64.b32encode(hashlib.sha256(token.encode()).digest()).decode()
+        return Credentials(f"ASIA{text[:16]}", text[16:48].lower(), token)
+
+    @staticmethod
+    def of(access_key: str, token: str) -> Session | None:
+        """The session whose credentials these are; None when they are somebody else's."""
+        role_arn, _, name = token.rpartition("/")
+        session = Session(role_arn, name)
+        ours = role_arn.count(":") >= 5 and session.credentials.access_key == access_key
+        return session if ours else None
 
 
 @dataclass(frozen=True)
@@ -72,38 +76,16 @@ class Credentials:
 
 
 class Authorization:
-    """The sessions of roles that the embedded AWS has opened, and what they may do.
+    """What roles may do.
 
     Parameters
     ----------
-    store : Store
-        Keeps the sessions, so that a job that outlives the server is known again.
     region : str
         Where a resource lies that does not say so.
     """
 
-    def __init__(self, store: Store, region: str) -> None:
-        self._store = store
+    def __init__(self, region: str) -> None:
         self._region = region
-        self._guard = threading.Lock()
-        self._sessions: dict[str, Session] | None = None
-
-    def credentials(self, role_arn: str, session: str) -> Credentials:
-        """Credentials of a role, valid as long as the state folder.
-
-        Parameters
-        ----------
-        role_arn : str
-            The role that something runs under.
-        session : str
-            Name of the session, as AWS names it for that service.
-        """
-        opened = Session(role_arn, session)
-        credentials = opened.credentials
-        if credentials.access_key not in self._known():
-            self._store.put(_KIND, credentials.access_key, {"role": role_arn, "session": session})
-            self._known()[credentials.access_key] = opened
-        return credentials
 
     def assumable(self, role_arn: str, service: str, source: str = "") -> bool:
         """Whether a role's trust policy lets a service such as ``states.amazonaws.com`` assume it."""
@@ -130,10 +112,6 @@ class Authorization:
                 log(group, stream, lines, region)
 
         return guarded
-
-    def session(self, access_key: str) -> Session | None:
-        """The session that an access key of `credentials` names."""
-        return self._known().get(access_key)
 
     def check(
         self,
@@ -170,13 +148,6 @@ class Authorization:
         decision = decide(caller, action, resource, context or {}, region or self._region)
         if not decision.allowed:
             raise AwsError("AccessDeniedException", denial(caller.arn, action, resource, decision))
-
-    def _known(self) -> dict[str, Session]:
-        with self._guard:
-            if self._sessions is None:
-                opened = (Session(row["role"], row["session"]) for row in self._store.list(_KIND))
-                self._sessions = {session.credentials.access_key: session for session in opened}
-            return self._sessions
 
 
 def denial(caller: str, action: str, resource: str, decision: Decision) -> str:

@@ -6,11 +6,11 @@ Stands behind the guard, and only when policies are enforced. Must not know a se
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from mlops_kit.local import authorization_policies as policies
 from mlops_kit.local import wire
-from mlops_kit.local.authorization import Authorization
+from mlops_kit.local.authorization import Session
 from mlops_kit.local.authorization_requests import FREE, Asked, Refusal
 from mlops_kit.local.guard import App, Message, Receive, Scope, Send
 
@@ -22,22 +22,19 @@ class Gate:
     ----------
     app : callable
         The ASGI application behind it.
-    authorization : Authorization
-        Knows the sessions of roles.
     """
 
-    def __init__(self, app: App, authorization: Authorization) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
-        self._authorization = authorization
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of ASGI."""
-        caller = self._caller(scope) if scope["type"] == "http" else None
+        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope.get("headers", ())}
+        caller = _caller(scope, headers) if scope["type"] == "http" else None
         if caller is None:
             await self._app(scope, receive, send)
             return
         kept = Kept(receive)
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
         body = b"" if _streams(scope, headers) else await kept.body()
         path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         query = scope.get("query_string", b"").decode("latin-1")
@@ -47,15 +44,6 @@ class Gate:
             await self._app(scope, kept.receive, send)
         else:
             await _answer(send, refusal)
-
-    def _caller(self, scope: Scope) -> policies.Caller | policies.Unknown | None:
-        """Who signed; None for the administrator, and for nobody."""
-        key = _access_key(scope)
-        session = self._authorization.session(key)
-        if session is None:
-            return policies.of_key(key) if key else None
-        policies.show(session)
-        return policies.of_role(session)
 
 
 class Kept:
@@ -79,14 +67,21 @@ class Kept:
         return self._messages.pop(0) if self._messages else await self._source()
 
 
-def _access_key(scope: Scope) -> str:
-    signed = next((value for name, value in scope["headers"] if name.lower() == b"authorization"), b"")
-    if found := re.search(rb"Credential=([^/,]+)/", signed):
-        return found[1].decode("latin-1")
-    query = scope.get("query_string", b"")
-    if b"X-Amz-Credential=" not in query:
-        return ""
-    return str(parse_qs(query.decode("latin-1"))["X-Amz-Credential"][0].partition("/")[0])
+def _caller(scope: Scope, headers: dict[str, str]) -> policies.Caller | policies.Unknown | None:
+    """Who signed, in the header or in the query; None for the administrator, and for nobody."""
+    found = re.search(r"Credential=([^/,]+)/", headers.get("authorization", ""))
+    key, token = found[1] if found else "", headers.get("x-amz-security-token", "")
+    query = scope.get("query_string", b"").decode("latin-1")
+    if not key and "X-Amz-Credential=" in query:
+        signed = dict(parse_qsl(query))
+        key = signed.get("X-Amz-Credential", "").partition("/")[0]
+        token = signed.get("X-Amz-Security-Token", "")
+    session = Session.of(key, token) if key else None
+    if session is None:
+        return policies.of_key(key) if key else None
+    if "/sts/aws4_request" in headers.get("authorization", ""):
+        policies.show(session)
+    return policies.of_role(session)
 
 
 def _streams(scope: Scope, headers: dict[str, str]) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _lock = threading.Lock()
 _clients: dict[tuple[str, str, str, Credentials | None], Any] = {}
+_MOST = 500
 _KEY = "embedded"  # nothing checks it; a real key must never be sent to a local port by accident
 
 
@@ -34,6 +35,8 @@ def client(url: str, region: str, service: str, credentials: Credentials | None 
     with _lock:  # botocore's session is not thread-safe
         if key not in _clients:
             _clients[key] = _create(*key)
+            if credentials and len(_clients) > _MOST:  # sessions of roles come and go
+                del _clients[next(key for key in _clients if key[3] is not None)]
         return _clients[key]
 
 

@@ -78,7 +78,7 @@ class House:
         self.ministack = Ministack(folder)
         self.saver = Saver(folder.ministack, self.ministack.snapshot)
         self.plumbing = Plumbing(self.ministack, self.saver, self.clock, region)
-        self.authorization = Authorization(self.store, region) if enforcing else None
+        self.authorization = Authorization(region) if enforcing else None
         self.context = Context(
             store=self.store,
             clock=self.clock,
@@ -115,7 +115,7 @@ class House:
         after_import("services.lambda_svc", lambda: lambda_seam.install(self.functions))
         self.app = Router(self.services, self.ministack, self.saver, threads)
         if self.authorization is not None:
-            self.app = Gate(self.app, self.authorization)
+            self.app = Gate(self.app)
         activity = Activity(self.app, self._jobs, lambda: self.functions.under_way)
         self.app = activity
         self.advancing = Advancing(

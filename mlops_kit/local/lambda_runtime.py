@@ -13,14 +13,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mlops_kit.local.authorization import Authorization, Session
 from mlops_kit.local.lambda_files import Files, Function, environment
 from mlops_kit.local.lambda_sandbox import Crashed, Reply, Worker, WorkerPlan
 from mlops_kit.local.processes import Runner
-
-if TYPE_CHECKING:
-    from mlops_kit.local.authorization import Authorization
 
 Log = Callable[..., None]
 
@@ -172,7 +169,7 @@ class LambdaRuntime:
         plan = WorkerPlan.new(function, self._files, self._root / "workers")
         base = Runner.base_environment(plan.home, self.url, region=function.arn.split(":")[3])
         if self._authorization is not None:
-            base |= self._authorization.credentials(function.role_arn, function.name).environment()
+            base |= Session(function.role_arn, function.name).credentials.environment()
         return Worker.start(
             self._runner, plan, environment(function, plan.task, plan.layers, plan.stream, base)
         )

@@ -190,9 +190,11 @@ class Context:
         session : str
             Name of its session, as AWS names it for the service that assumes the role.
         """
+        from mlops_kit.local.authorization import Session
+
         if self.authorization is None or not role_arn:
             return self
-        credentials = self.authorization.credentials(role_arn, session)
+        credentials = Session(role_arn, session).credentials
         log = self.authorization.logging(self.log, role_arn, session)
         return replace(self, credentials=credentials, log=log)
 
