@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +146,7 @@ def find(session: Session, since: str, pipeline: str | None = None) -> Redrives:
         ``since`` is no time, or there is no such pipeline.
     """
     client, prefix = session.client("stepfunctions"), f"{session.settings.project}-"
-    moment = _moment(since, _now(client))
+    moment = _moment(since, session.now())
     pages = client.get_paginator("list_state_machines").paginate()
     machines = [one for page in pages for one in page["stateMachines"] if one["type"] == "STANDARD"]
     chosen = [
@@ -221,12 +220,6 @@ def _data(text: str | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {"": value}
-
-
-def _now(client: Any) -> datetime:
-    """AWS's clock: an embedded one may stand at another day."""
-    headers = client.list_state_machines(maxResults=1)["ResponseMetadata"]["HTTPHeaders"]
-    return parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
 
 
 def _moment(since: str, now: datetime) -> datetime:

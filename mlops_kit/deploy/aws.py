@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
@@ -59,6 +61,11 @@ class Session:
     def account(self) -> str:
         """The account's 12 digits, asked from AWS."""
         return str(self.client("sts").get_caller_identity()["Account"])
+
+    def now(self) -> datetime:
+        """AWS's clock, to the second: an embedded one may stand at another day."""
+        headers = self.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
+        return parsedate_to_datetime(headers["date"])
 
     @cached_property
     def _boto(self) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
@@ -66,7 +67,7 @@ class Guard:
         elif scope["path"] == "/_mlops_kit/health":
             await answer(send, 200, self._health())
         else:
-            await self._app(scope, _bounded(receive), _without_cors(send))
+            await self._app(scope, _bounded(receive), _with_date(send))
 
     def _is_admin(self, scope: Scope) -> bool:
         return scope["method"] == "POST" and scope["path"] in self._admin
@@ -120,10 +121,14 @@ def _bounded(receive: Receive) -> Receive:
     return bounded
 
 
-def _without_cors(send: Send) -> Send:
+def _with_date(send: Send) -> Send:
+    """Answer without words for web pages, and with the date, as AWS does: callers learn the time from it."""
+
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             kept = [(k, v) for k, v in message.get("headers", []) if not k.lower().startswith(_CORS)]
+            if not any(name.lower() == b"date" for name, _ in kept):
+                kept.append((b"date", formatdate(usegmt=True).encode()))
             message = {**message, "headers": kept}
         await send(message)
 

@@ -9,8 +9,10 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,13 @@ def test_our_services_and_ministacks_answer_on_one_port(aws: EmbeddedAws) -> Non
     aws.client("s3").create_bucket(Bucket=bucket)
     aws.client("s3").put_object(Bucket=bucket, Key="large", Body=b"x" * (8 << 20))
     assert aws.client("s3").head_object(Bucket=bucket, Key="large")["ContentLength"] == 8 << 20
+
+
+def test_every_answer_has_one_date(aws: EmbeddedAws) -> None:
+    ours, ministacks = aws.client("stepfunctions"), aws.client("sts")
+    for answer in (ours.list_state_machines(), ministacks.get_caller_identity()):
+        date = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        assert abs(time.time() - date.timestamp()) < 60
 
 
 def test_a_service_that_nobody_serves_is_refused_with_words(aws: EmbeddedAws) -> None:
