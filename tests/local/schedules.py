@@ -73,7 +73,10 @@ class Queue:
         found: list[dict[str, Any]] = []
         while True:
             answer = self._client.receive_message(
-                QueueUrl=self.url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+                QueueUrl=self.url,
+                MaxNumberOfMessages=10,
+                AttributeNames=["All"],
+                MessageAttributeNames=["All"],
             )
             if not answer.get("Messages"):
                 return found

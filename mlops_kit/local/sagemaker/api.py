@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mlops_kit.local.sagemaker.endpoints import Endpoints
 from mlops_kit.local.sagemaker.jobs import Jobs
 from mlops_kit.local.sagemaker.models import Models
+from mlops_kit.local.sagemaker.pipelines import Pipelines
 from mlops_kit.local.sagemaker.processing import Processing
 from mlops_kit.local.sagemaker.registry import Registry
 from mlops_kit.local.sagemaker.routes import Routes
@@ -46,10 +47,12 @@ class SageMaker(Service):
         models = Models(context, lock, registry.package)
         self._endpoints = Endpoints(context, models, lock, self.routes)
         kinds = (Training(), Processing(), Transform(models.model))
+        pipelines = Pipelines(context, lock)
         self._jobs = [Jobs(context, kind, lock, self._workers) for kind in kinds]
-        tables = [models.models, models.configs, registry.groups, registry.packages, self._endpoints.table]
+        tables = [models.models, models.configs, registry.groups, registry.packages, pipelines.table]
+        tables.append(self._endpoints.table)
         tags = Tags([*tables, *(jobs.table for jobs in self._jobs)], lock)
-        parts = [part.operations() for part in (registry, models, self._endpoints, tags)]
+        parts = [part.operations() for part in (registry, models, pipelines, self._endpoints, tags)]
         for operations in [*parts, *(jobs.operations() for jobs in self._jobs)]:
             self.operations |= operations
 

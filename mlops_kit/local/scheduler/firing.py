@@ -179,12 +179,12 @@ class Firing:
         if schedule.enabled:
             oldest = max(schedule.taken, now - _age(schedule.target) - _window(schedule))
             missed = list(takewhile(lambda moment: moment <= now, schedule.occurrences(oldest)))
+            invocations = [_invocation(schedule, moment) for moment in missed]
+            schedule = replace(schedule, taken=missed[-1] if missed else oldest)
             if missed:
-                invocations = [_invocation(schedule, moment) for moment in missed]
-                self._book.write(entries.take(schedule, invocations, missed[-1]))
-                schedule = replace(schedule, taken=missed[-1])
-                for invocation in invocations:
-                    self._await(invocation)
+                self._book.write(entries.take(schedule, invocations, schedule.taken))
+            for invocation in invocations:
+                self._await(invocation)
         self.arm(schedule)
 
     # -------------------------------------------------------------- delivering
