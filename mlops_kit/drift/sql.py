@@ -64,7 +64,7 @@ def statement(
         _category(index, name, layout.categories[name], known.get(name, "VARCHAR"), table, by)
         for index, name in enumerate(layout.categories, len(layout.numeric))
     ]
-    return _rendered(" UNION ALL ".join(parts), dialect)
+    return rendered(" UNION ALL ".join(parts), dialect)
 
 
 def read(layout: Profile, rows: Iterable[Sequence[Any]]) -> Profile:
@@ -121,6 +121,25 @@ def number(column: str, kind: str) -> str:
     return name(column) if kind.upper() == "DOUBLE" else f"CAST({name(column)} AS DOUBLE)"
 
 
+def rendered(text: str, dialect: str) -> str:
+    """A statement of DuckDB's in another dialect.
+
+    Raises
+    ------
+    KitError
+        sqlglot is not installed.
+    """
+    if dialect == "duckdb":
+        return text
+    try:
+        import sqlglot
+    except ImportError:
+        raise KitError(
+            f"The statement for {dialect} needs sqlglot.", suggestion="pip install 'mlops-kit[drift]'"
+        ) from None
+    return str(sqlglot.transpile(text, read="duckdb", write=dialect)[0])
+
+
 def _numeric(index: int, column: str, like: Numeric, kind: str, table: str, by: str | None) -> str:
     x, width = number(column, kind), like.high - like.low
     low, high = _double(like.low), _double(like.high)
@@ -154,18 +173,6 @@ def _category(index: int, column: str, like: Category, kind: str, table: str, by
 def _double(value: float) -> str:
     """A literal of type DOUBLE in every dialect: with an exponent it is no DECIMAL."""
     return f"{value:.17e}" if value >= 0 else f"(-{-value:.17e})"
-
-
-def _rendered(text: str, dialect: str) -> str:
-    if dialect == "duckdb":
-        return text
-    try:
-        import sqlglot
-    except ImportError:
-        raise KitError(
-            f"The statement for {dialect} needs sqlglot.", suggestion="pip install 'mlops-kit[drift]'"
-        ) from None
-    return str(sqlglot.transpile(text, read="duckdb", write=dialect)[0])
 
 
 @dataclass

@@ -240,13 +240,13 @@ def parse(text: str) -> Threshold:
     UsageError
         It is none of these.
     """
-    kind, _, number = text.partition(":")
+    kind, colon, number = text.partition(":")
     try:
-        if kind == "quiet" and not number:
+        if kind == "quiet" and not colon:
             return Calibrated()
         if kind in ("p", "sd"):
             made = PValue if kind == "p" else StandardDeviations
-            return made(_positive(number)) if number else made()
+            return made(_positive(number)) if colon else made()
         return Constant(_positive(text))
     except ValueError:
         raise UsageError(

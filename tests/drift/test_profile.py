@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import math
 from functools import cache
@@ -20,7 +18,6 @@ from mlops_kit.drift.profile import Category, Profile, total
 from mlops_kit.errors import UsageError
 from pipelines.features import demand
 from pipelines.features.profile import profile as profile_in_glue
-from pipelines.models.demand import DEMAND
 
 MOMENTS = ("mean", "std", "min", "max")
 VALUES = st.lists(
@@ -28,12 +25,6 @@ VALUES = st.lists(
     max_size=30,
 )
 LABELS = st.lists(st.none() | st.sampled_from(["a", "b", "c", "d'", '"e"', "new"]), max_size=30)
-
-
-@pytest.fixture(scope="module")
-def hours() -> pd.DataFrame:
-    raw = pd.read_csv(io.BytesIO(gzip.decompress(DEMAND.data.path.read_bytes())))
-    return demand.clean(raw)
 
 
 def table(numbers: list[float | None], labels: list[str | None]) -> pd.DataFrame:

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mlops_kit as kit
+from mlops_kit.cli import main
+from mlops_kit.drift.check import profile
+from mlops_kit.drift.report import DriftReport
+from mlops_kit.drift.thresholds import Verdict
+from mlops_kit.errors import UsageError
+
+
+def draw(seed: int, shift: float = 0.0, rows: int = 4000) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "x": random.normal(shift, size=rows),
+            "y": random.exponential(size=rows),
+            "c": random.choice(["a", "b", "c"], p=[0.5, 0.3, 0.2], size=rows),
+        }
+    )
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a reference, a like window and a shifted one, as Parquet and as CSV."""
+    monkeypatch.chdir(tmp_path)
+    for name, frame in (("before", draw(1)), ("like", draw(2)), ("moved", draw(3, 0.5))):
+        frame.to_parquet(f"{name}.parquet")
+        frame.to_csv(f"{name}.csv", index=False)
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    out, err = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, out, err
+
+
+def test_a_kept_profile_checks_files_and_the_exit_status_tells(
+    room: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(capsys, "profile", "before.parquet", "-o", "profile.json")[0] == 0
+    status, out, _ = run(capsys, "drift", "--reference", "profile.json", "like.parquet")
+    assert status == 0 and "0 of 3 features drifted" in out
+    status, out, _ = run(capsys, "drift", "--reference", "profile.json", "moved.csv", "--json")
+    found = json.loads(out)
+    assert status == 1 and set(found) == {"rows", "features"} and found["rows"] == 4000
+    assert [set(one) for one in found["features"]] == [
+        {"feature", "statistic", "value", "threshold", "drifted"}
+    ] * 3
+    assert {one["feature"]: one["drifted"] for one in found["features"]} == {
+        "x": True,
+        "y": False,
+        "c": False,
+    }
+
+
+def test_data_serve_as_reference_too(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "drift", "--reference", "before.csv", "moved.parquet", "--feature", "x")
+    assert status == 1 and "1 of 1 features drifted" in out and "drifted" in out.splitlines()[-1]
+    assert run(capsys, "drift", "--reference", "before.csv", "moved.parquet", "--threshold", "9")[0] == 0
+
+
+def test_the_command_is_a_process_that_loads_no_heavy_library(room: Path) -> None:
+    (room / "profile.json").write_text(profile("before.parquet").to_json())
+    code = (
+        "import sys; from mlops_kit.cli import main\n"
+        "try: main(['drift', '--reference', 'profile.json', 'like.parquet', '--json'])\n"
+        "finally: print(sorted({'numpy', 'pandas', 'scipy', 'sqlglot', 'boto3', 'rich'} & set(sys.modules)),"
+        " file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr.strip() == "[]"
+
+
+def test_parquet_csv_folders_globs_and_frames_have_one_profile(room: Path) -> None:
+    reference = profile("before.parquet")
+    (room / "parts").mkdir()
+    frame = draw(2)
+    frame[:1000].to_parquet("parts/one.parquet")
+    frame[1000:].to_parquet("parts/two.pq")
+    frame[:1000].to_csv("part[1].csv.gz", index=False)
+    frame[1000:].to_csv("part2.csv.gz", index=False)
+    expected = profile("like.parquet", reference)
+    for source in ("parts", "parts/*", room / "parts", "like.csv", "part*.csv.gz", frame):
+        found = profile(source, reference)
+        assert found.rows == 4000 and found.numeric["x"].buckets == expected.numeric["x"].buckets
+        assert found.categories == expected.categories
+    assert profile("part[1].csv.gz", reference).rows == 1000
+
+
+def test_columns_are_numbers_or_categories_by_their_type_unless_told() -> None:
+    frame = pd.DataFrame(
+        {
+            "number": [1.5, 2.5],
+            "code": [1, 2],
+            "flag": [True, False],
+            "word": pd.Categorical(["a", "b"]),
+            "when": pd.to_datetime(["2011-01-01", "2011-01-02"]),
+        }
+    )
+    found = profile(frame, categories=["code"])
+    assert (tuple(found.numeric), set(found.categories)) == (("number",), {"code", "flag", "word"})
+    with pytest.raises(UsageError, match="when can be neither number nor category"):
+        profile(frame, features=["when"])
+    with pytest.raises(UsageError, match="no column price"):
+        profile(frame, features=["price"])
+    with pytest.raises(UsageError, match="no column that is"):
+        profile(frame[["when"]])
+    with pytest.raises(UsageError, match="no column 'time' to order"):
+        profile(frame, order="time")
+
+
+def test_a_column_that_the_window_lacks_is_named(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (room / "profile.json").write_text(profile("before.parquet").to_json())
+    draw(2)[["x"]].to_parquet("narrow.parquet")
+    status, out, err = run(capsys, "drift", "--reference", "profile.json", "narrow.parquet", "--json")
+    assert status == 0 and len(json.loads(out)["features"]) == 1 and "y, c" in err
+    assert (
+        "not in the window: y, c" in run(capsys, "drift", "--reference", "profile.json", "narrow.parquet")[1]
+    )
+
+
+def test_an_empty_window_is_no_drift_and_says_so(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw(2).head(0).to_csv("empty.csv", index=False)
+    status, out, _ = run(capsys, "drift", "--reference", "before.csv", "empty.csv")
+    assert status == 0 and "no rows" in out
+    out = run(capsys, "drift", "--reference", "before.csv", "empty.csv", "--json")[1]
+    assert {one["value"] for one in json.loads(out)["features"]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--reference", "before.csv", "none.csv"), "no file none.csv"),
+        (("--reference", "none.json", "like.csv"), "none.json cannot be read"),
+        (("--reference", "broken.json", "like.csv"), "broken.json: This is no profile"),
+        (("--reference", "before.csv", "*.orc"), "No file matches"),
+        (("--reference", "before.csv", "notes.txt"), "neither Parquet nor CSV"),
+        (("--reference", "before.csv", "junk.parquet"), "junk.parquet cannot be read"),
+        (("--reference", "before.csv", "hollow"), "holds no Parquet or CSV"),
+        (("--reference", "before.csv", "other.csv"), "no column of the reference"),
+        (("--reference", "before.csv", "words.csv"), "words.csv cannot be read"),
+        (("--reference", "before.csv", "."), "mixed"),
+        (("--reference", "before.csv", "s3://bucket/like.parquet"), "not on this machine"),
+        (("--reference", "before.csv", "like.csv", "--statistic", "guess"), "psi, js, ks, chi_square"),
+        (("--reference", "before.csv", "like.csv", "--threshold", "much"), "no threshold"),
+        (("like.csv",), "--reference"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused_with_words(
+    room: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    (room / "broken.json").write_text("{")
+    (room / "notes.txt").write_text("x\n1\n")
+    (room / "junk.parquet").write_text("no parquet")
+    (room / "other.csv").write_text("z\n1\n")
+    (room / "words.csv").write_text("x\nmany\n")
+    (room / "hollow").mkdir()
+    status, out, err = run(capsys, "drift", *arguments)
+    assert status == 2 and words in err and not out and "Traceback" not in err
+
+
+def test_the_public_names_are_the_same_functions(room: Path) -> None:
+    reference = kit.profile("before.parquet")
+    report = kit.data_drift(reference, draw(3, 0.5))
+    assert report.drifted == ("x",)
+    frame = report.frame()
+    assert (
+        list(frame.columns) == ["feature", "statistic", "value", "threshold", "drifted"] and len(frame) == 3
+    )
+
+
+def test_a_report_reads_well_and_escapes_what_a_file_named_its_columns() -> None:
+    report = DriftReport(
+        10, 1000, (Verdict("<b>x</b>", "psi", 0.30001, 0.2, True), Verdict("y", "psi", None, None, False))
+    )
+    lines = str(report).splitlines()
+    assert lines[0] == "10 rows against the reference's 1,000: 1 of 2 features drifted."
+    assert lines[2].split() == ["<b>x</b>", "psi", "0.3", "0.2", "drifted"] and lines[3].split()[-1] == "-"
+    html = report._repr_html_()
+    assert "<b>x" not in html and "&lt;b&gt;x" in html and html.count("<tr>") == 3
+
+
+def test_a_name_or_value_with_quotes_is_a_name_and_no_sql(tmp_path: Path) -> None:
+    column = "a\"b'; DROP TABLE x; --"
+    frame = pd.DataFrame({column: ["it's", 'say "no"', "x'; --"] * 10})
+    path = tmp_path / "it's.parquet"
+    frame.to_parquet(path)
+    found = profile(path)
+    assert dict(found.categories[column].counts) == {"it's": 10, 'say "no"': 10, "x'; --": 10}
+    assert profile(path, found).categories == found.categories
+
+
+def test_without_duckdb_the_extra_is_named(room: Path) -> None:
+    code = (
+        "import sys; sys.modules['duckdb'] = None\n"
+        "from mlops_kit.cli import main; main(['profile', 'before.csv'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "mlops-kit[drift]" in done.stderr and "Traceback" not in done.stderr
