@@ -191,9 +191,12 @@ async def _work(run: Run) -> None:
     Raises
     ------
     StateFailed
-        More items failed than the state tolerates.
+        The role may not start them, or more items failed than the state tolerates.
     """
     todo = [index for index in range(len(run.inputs)) if not _is_done(run, index)]
+    if todo:
+        execution = run.frame.execution
+        identity.check_start(execution.engine.context, execution.birth.role_arn, run.notes["machine"])
     lanes = min(run.notes["limit"] or _LANES, _LANES, max(len(todo), 1))
     queue = iter(todo)
     workers = [asyncio.ensure_future(_lane(run, queue)) for _ in range(lanes)]
