@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from mlops_kit.commands.options import shared_options
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -32,6 +34,7 @@ def _of_reference(function: F) -> F:
 @click.argument("source", metavar="FILE")
 @click.option("-o", "output", type=click.Path(path_type=Path), help="File; default standard output.")
 @_of_reference
+@shared_options
 def profile(
     source: str,
     output: Path | None,
@@ -62,6 +65,7 @@ def profile(
 )
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON.")
 @_of_reference
+@shared_options
 def drift(source: str, reference: str, statistic: str, threshold: str, as_json: bool, **options: Any) -> int:
     """Compare a table with a reference, feature by feature; exit status 1 when one has drifted."""
     from mlops_kit.drift.check import data_drift
