@@ -18,7 +18,7 @@ from typing import Any
 from mlops_kit.errors import KitError
 from mlops_kit.local import imports
 from mlops_kit.local.corrections import schedules
-from mlops_kit.local.corrections.log_state import LogState
+from mlops_kit.local.corrections.log_state import STORES, LogState
 from mlops_kit.local.corrections.states import Adapter
 from mlops_kit.local.corrections.unsupported import Handlers
 from mlops_kit.local.service import ACCOUNT
@@ -65,20 +65,16 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "core.persistence": ("_state_format_version", "_json_default", "load_state", "PERSIST_STATE"),
     "core.router": ("_is_aws_service_name", "extract_region"),
     "core.responses": ("request_scope", "get_account_id", "get_region"),
-    "services.eventbridge": ("_put_events", "_dispatch_to_lambda"),
+    "services.eventbridge": ("_put_events", "_events_log_list", "_dispatch_to_lambda"),
     "services.cloudwatch_logs": (
         "_log_groups",
         "_log_records",
+        "_append_log_events",
         "_build_log_record",
-        "_destinations",
-        "_resource_policies",
-        "_log_group_policies",
-        "_metric_filters",
-        "_queries",
-        "_delivery_sources",
-        "_delivery_destinations",
-        "_deliveries",
+        "_get_log_record",
+        *(f"_{store}" for store in STORES),
     ),
+    "services.cloudwatch": ("_evict_old_metrics", "_metric_bucket"),
     "services.cloudformation": ("_stacks", "_exports", "_change_sets"),
     "services.cloudformation.handlers": ("_capabilities_enforced", "_ACTION_HANDLERS"),
     "services.cloudformation.changesets": (

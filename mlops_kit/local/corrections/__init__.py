@@ -20,11 +20,14 @@ def install(
     save : callable
         Brings what has changed to disk; awaited on the loop.
     """
-    from mlops_kit.local.corrections import athena, background, ecs, encryption
+    from mlops_kit.local.corrections import athena, background, bounds, ecs, encryption
     from mlops_kit.local.ministack import after_import
 
     for name in background.PLACES:
         after_import(name, lambda name=name: background.install(name, changed))  # type: ignore[misc]
+    after_import("services.cloudwatch_logs", bounds.install_logs)
+    after_import("services.cloudwatch", bounds.install_metrics)
+    after_import("services.eventbridge", bounds.install_events)
     after_import("services.s3", encryption.install)
     after_import("services.athena", lambda: athena.install(changed))
     after_import("services.ecs", ecs.install)

@@ -12,6 +12,7 @@ from typing import Any
 
 _BLOCK = 500  # lines
 
+Mark = tuple[Any, ...]  # says whether a stream is as it was
 Block = tuple[int, int, str]  # identities of the first and last line, and the text
 _ROOM = "services.cloudwatch_logs"
 
@@ -28,9 +29,10 @@ class LogState:
     def __init__(self, module: Callable[[str], Any]) -> None:
         self._module = module
         self._blocks: dict[int, list[Block]] = {}  # by the identity of a stream's record
+        self._short: dict[int, tuple[Mark, str]] = {}  # streams without a full block, likewise
 
     def encode(self) -> bytes:
-        """What its `get_state` says, with lines once: its index of them is made anew by `restore`."""
+        """What its `get_state` says, with lines once: a query makes its index of them anew."""
         logs, persistence = self._module(_ROOM), self._module("core.persistence")
         alive: dict[int, list[Block]] = {}
         groups = ",".join(
@@ -38,7 +40,8 @@ class LogState:
             for scoped, group in list(logs._log_groups._data.items())
         )
         self._blocks = alive
-        stores = {key: getattr(logs, f"_{key}") for key in _STORES}
+        self._short = {number: text for number, text in self._short.items() if number in alive}
+        stores = {key: getattr(logs, f"_{key}") for key in STORES}
         rest = json.dumps(stores, default=persistence._json_default)[1:]
         version = persistence._state_format_version("cloudwatch_logs")
         all_groups = f'{{"__account_region_scoped__":true,"data":{{{groups}}}}}'
@@ -55,6 +58,19 @@ class LogState:
 
     def _stream(self, stream: Mapping[str, Any], alive: dict[int, list[Block]]) -> str:
         lines: list[dict[str, Any]] = stream["events"]
+        if len(lines) >= _BLOCK:
+            return self._long(stream, lines, alive)
+        ends = (id(lines[0]), id(lines[-1])) if lines else ()
+        mark = (len(lines), ends, stream["uploadSequenceToken"])
+        known = self._short.get(id(stream))
+        if known is None or known[0] != mark:
+            known = self._short[id(stream)] = (mark, json.dumps(stream))
+        alive[id(stream)] = []
+        return known[1]
+
+    def _long(
+        self, stream: Mapping[str, Any], lines: list[dict[str, Any]], alive: dict[int, list[Block]]
+    ) -> str:
         blocks = list(self._encoded(lines, self._blocks.get(id(stream), [])))
         alive[id(stream)] = blocks
         tail = json.dumps(lines[len(blocks) * _BLOCK :])[1:-1]
@@ -63,18 +79,8 @@ class LogState:
         return f'{{"events":[{",".join(texts)}],{rest}'
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Load a state, and index its lines again for GetLogRecord."""
-        logs = self._module(_ROOM)
-        logs.load_persisted_state(state)
-        for (account, region, group), record in logs._log_groups._data.items():
-            for stream, kept in record["streams"].items():
-                for line in kept["events"]:
-                    if "eventId" in line:  # of lines that PutLogEvents brought
-                        fields = {"timestamp_ms": line["timestamp"], "message": line["message"]}
-                        known = logs._build_log_record(
-                            ptr=line["eventId"], log_group=group, log_stream=stream, **fields
-                        )
-                        logs._log_records.set_scoped(account, region, line["eventId"], known)
+        """Load a state."""
+        self._module(_ROOM).load_persisted_state(state)
 
     @staticmethod
     def _encoded(lines: list[dict[str, Any]], known: list[Block]) -> Iterator[Block]:
@@ -92,7 +98,7 @@ def _key(account: str, region: str, name: str) -> str:
     return f"{account}\0{region}\0{name!r}"
 
 
-_STORES = (
+STORES = (
     "destinations",
     "resource_policies",
     "log_group_policies",
