@@ -225,7 +225,7 @@ class EventSourceMappings(Service):
             now=clock.now,
             real=lambda: clock.now() - clock.offset,
         )
-        self._pollers[id] = Poller(plan, client, reports)
+        self._pollers[id] = Poller(plan, client, self._as_role(record), reports)
         self._pollers[id].start()
 
     def _begun(self, id: str, partitions: Sequence[int] | None) -> None:
@@ -284,6 +284,17 @@ class EventSourceMappings(Service):
         arn = ":".join(found["FunctionArn"].split(":")[:7])
         qualifier = name.rpartition("function:")[2].partition(":")[2]
         return f"{arn}:{qualifier}" if qualifier else arn
+
+    def _as_role(self, record: Record) -> kafka_calls.Client:
+        """Clients of the function's role, as long as there is the function."""
+        from botocore.exceptions import ClientError
+
+        context = self.context.within(record["Region"])
+        try:
+            found = context.client("lambda").get_function_configuration(FunctionName=record["FunctionArn"])
+        except ClientError:
+            return context.client
+        return context.acting(found["Role"], found["FunctionName"]).client
 
     def _refuse_double(self, record: Record) -> None:
         for other in self._records.values():

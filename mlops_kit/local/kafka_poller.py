@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -77,11 +78,14 @@ class Poller:
     plan : Plan
     client : callable
         ``client(service)``: a botocore client of the port.
+    as_role : callable
+        The same, for the function's role: it is whom a destination sees.
     reports : Reports
     """
 
     plan: Plan
     client: Client
+    as_role: Client
     reports: Reports
     _stopping: threading.Event = field(default_factory=threading.Event)
     _waiting: list[_Batch] = field(default_factory=list)
@@ -110,48 +114,26 @@ class Poller:
         pause = _FIRST_PAUSE
         while not self._stopping.is_set():
             try:
-                self._poll()
+                with closing(Reader(self.plan.source.servers, self.plan.topic, self.plan.group)) as reader:
+                    self._found(reader.begin(self.plan.position, self.plan.moment, self._known))
+                    pause = _FIRST_PAUSE
+                    self._work(reader)
+            except Unreachable as problem:
+                self._report_problem(str(problem))
+                self.reports.begun(None)
             except Exception:
                 logger.exception("the poller of mapping %s failed and begins again", self.plan.uuid)
                 self.reports.result("PROBLEM: internal error of the embedded AWS; its log has the traceback")
             self._stopping.wait(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _poll(self) -> None:
-        """Read from the group's offsets until stopped."""
-        self._waiting, self._read, self._paused = [], {}, set()
-        try:
-            reader = Reader(self.plan.source.servers, self.plan.topic, self.plan.group)
-        except Unreachable as problem:
-            self._report_problem(str(problem))
-            return
-        try:
-            if self._begin(reader):
-                self._work(reader)
-        finally:
-            reader.close()
-
-    def _begin(self, reader: Reader) -> bool:
-        """Wait until the topic can be read; False when stopped before."""
-        pause = _FIRST_PAUSE
-        while not self._stopping.is_set():
-            try:
-                found = reader.begin(self.plan.position, self.plan.moment, self._known)
-            except Unreachable as problem:
-                self._report_problem(str(problem))
-                self.reports.begun(None)
-                self._stopping.wait(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
-            else:
-                self._found(found)
-                return True
-        return False
-
     def _found(self, partitions: list[int]) -> None:
         self._known = partitions
         self.reports.begun(partitions)
 
     def _work(self, reader: Reader) -> None:
+        """Read from the group's offsets until stopped."""
+        self._waiting, self._read, self._paused = [], {}, set()
         look = time.monotonic() + _NEW_PARTITIONS
         while not self._stopping.is_set():
             for batch in [one for one in self._waiting if one.due <= time.monotonic()]:
@@ -236,7 +218,7 @@ class Poller:
             *(self.plan.uuid, len(batch.records), first.place, first.offset, last.place, last.offset),
             ending.condition,
         )
-        kafka_calls.discard(self.client, self.plan, batch.records, ending, self.reports.now())
+        kafka_calls.discard(self.as_role, self.plan, batch.records, ending, self.reports.now())
 
     def _commit(self, reader: Reader) -> None:
         """Move the group behind what is done, and let partitions rest whose records wait."""

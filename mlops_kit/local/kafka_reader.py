@@ -131,6 +131,8 @@ class Reader:
                 self._failed(problem)
             else:
                 found.append(_record(message))
+        if found:
+            self._problem = ""  # what was wrong before has passed
         return found
 
     def problem(self) -> str:

@@ -10,13 +10,14 @@ import sys
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from tests.conftest import EmbeddedAws
 
@@ -63,6 +64,16 @@ def eventually(look: Callable[[], Any], seconds: float = 60) -> Any:
     return found
 
 
+def powertools() -> dict[str, Path]:
+    """The files of this environment's powertools and what they need: what a zip of the handler carries."""
+    files = {}
+    for name in ("aws-lambda-powertools", "jmespath", "typing-extensions"):
+        for file in metadata.files(name) or ():
+            if file.suffix == ".py" and not file.is_absolute():
+                files[file.as_posix()] = Path(str(file.locate()))
+    return files
+
+
 class Broker:
     """Where records are put, and what a group has committed."""
 
@@ -85,7 +96,7 @@ class Broker:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
-    """librdkafka's own mock cluster, reached over TCP; it makes a topic of four partitions at the first record."""
+    """librdkafka's own mock cluster, over TCP; it makes a topic of four partitions at the first record."""
     cluster = Producer({"bootstrap.servers": "none:1", "test.mock.num.brokers": 1, "log_level": 0})
     brokers = cluster.list_topics(timeout=10).brokers.values()
     yield Broker(",".join(f"127.0.0.1:{one.port}" for one in brokers))
@@ -132,10 +143,12 @@ class Place:
         self.s3.create_bucket(Bucket=self.name)
         self.topic = self.name
 
-    def function(self, code: str = RECORDER, **fields: Any) -> None:
+    def function(self, code: str = RECORDER, carrying: Mapping[str, Path] | None = None) -> None:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr("app.py", code)
+            for inside, path in (carrying or {}).items():
+                archive.write(path, inside)
         self.lambdas.create_function(
             FunctionName=self.name,
             Role=ROLE,
@@ -144,7 +157,6 @@ class Place:
             Timeout=30,
             Code={"ZipFile": buffer.getvalue()},
             Environment={"Variables": {"BUCKET": self.name}},
-            **fields,
         )
 
     def mapping(self, server: str, **fields: Any) -> str:
@@ -175,6 +187,10 @@ class Place:
         keys = [one["Key"] for one in self._objects("events/")]
         return [json.loads(self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()) for key in keys]
 
+    def places(self) -> list[str]:
+        """The places of all records, in order of the calls."""
+        return [place for batch in self.batches() for place in batch]
+
     def batches(self) -> list[list[str]]:
         """The places of the records of each event, in order of the calls."""
         return [
@@ -198,6 +214,3 @@ class Place:
 
     def _objects(self, prefix: str) -> list[dict[str, Any]]:
         return list(self.s3.list_objects_v2(Bucket=self.name, Prefix=prefix).get("Contents", ()))
-
-
-__all__ = ["Broker", "KafkaException", "Place", "broker", "eventually", "real_broker"]
