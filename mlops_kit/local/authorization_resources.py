@@ -187,14 +187,11 @@ def _glue(call: Call) -> Iterator[str]:
         yield call.arn("job/", name or ANY)
     elif re.search(r"Database|Table|Partition|UserDefinedFunction", call.operation):
         yield call.arn("", "catalog")
-        if database:
-            yield call.arn("database/", database)
-            table = call.text("TableName") or _first(call, ("TableInput", "Name"))
-            table = table or (
-                call.text("Name") if call.operation.endswith(("Table", "TableVersions")) else ""
-            )
-            if re.search("Table|Partition", call.operation):
-                yield call.arn("table/", f"{database}/{table or ANY}")
+        yield call.arn("database/", database or ANY)
+        table = call.text("TableName") or _first(call, ("TableInput", "Name"))
+        table = table or (call.text("Name") if call.operation.endswith(("Table", "TableVersions")) else "")
+        if re.search("Table|Partition", call.operation):
+            yield call.arn("table/", f"{database or ANY}/{table or ANY}")
     elif name := call.text("CrawlerName") or (call.text("Name") if "Crawler" in call.operation else ""):
         yield call.arn("crawler/", name)
 

@@ -22,6 +22,8 @@ from mlops_kit.local.advancing import Advancing
 from mlops_kit.local.authorization import Authorization
 from mlops_kit.local.authorization_gate import Gate
 from mlops_kit.local.clock import Clock
+from mlops_kit.local.corrections.alarms import Alarms
+from mlops_kit.local.corrections.rules import Rules
 from mlops_kit.local.corrections.states import Engine
 from mlops_kit.local.durability import Saver
 from mlops_kit.local.guard import App
@@ -100,6 +102,11 @@ class House:
         self.services["lambda"].others = self.ministack.mappings  # type: ignore[attr-defined]
         self.ministack.states.engine = cast(Engine, self.services["stepfunctions"])
         corrections.install(self._client, self._changed, self.saver.save)
+        if self.authorization is not None:
+            corrections.enforce(self.authorization, self.plumbing.metric)
+        self.rules = Rules(self.clock, url)
+        after_import("services.eventbridge", self.rules.install)
+        after_import("services.cloudwatch", Alarms(self.clock, self._changed).install)
         self.functions = LambdaRuntime(
             self.runner, folder.root / "lambda", url, self.plumbing.log, self.authorization
         )
@@ -119,7 +126,12 @@ class House:
         activity = Activity(self.app, self._jobs, lambda: self.functions.under_way)
         self.app = activity
         self.advancing = Advancing(
-            self.clock, activity, self._folder.new_token(), self._folder.keep_clock_offset, self._fired
+            self.clock,
+            activity,
+            self._folder.new_token(),
+            self._folder.keep_clock_offset,
+            self.rules.look,
+            self._fired,
         )
 
     async def start(self) -> None:
@@ -152,7 +164,7 @@ class House:
         return [name for service in self.services.values() for name in service.under_way()]
 
     def _fired(self) -> list[dict[str, Any]]:
-        return cast(Scheduler, self.services["scheduler"]).take_fired()
+        return cast(Scheduler, self.services["scheduler"]).take_fired() + self.rules.take_fired()
 
     def _client(self, service: str, region: str) -> Any:
         return clients.client(self._url, region, service)

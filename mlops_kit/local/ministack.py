@@ -65,7 +65,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "core.persistence": ("_state_format_version", "_json_default", "load_state", "PERSIST_STATE"),
     "core.router": ("_is_aws_service_name", "extract_region"),
     "core.responses": ("request_scope", "get_account_id", "get_region"),
-    "services.eventbridge": ("_put_events", "_events_log_list", "_dispatch_to_lambda"),
+    "services.eventbridge": ("_put_events", "_events_log_list", "_dispatch_to_lambda", "_invoke_target"),
     "services.cloudwatch_logs": (
         "_log_groups",
         "_log_records",

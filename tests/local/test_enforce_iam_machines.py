@@ -202,3 +202,32 @@ def test_a_distributed_map_reads_starts_and_writes_as_the_role(iam: Enforcing) -
         ended = iam.run(machine)
         assert ended["status"] == ("FAILED" if action else "SUCCEEDED")
         assert action is None or f"is not authorized to perform: {action}" in ended["cause"]
+
+
+def test_a_rule_starts_a_machine_only_as_a_role_that_may(iam: Enforcing) -> None:
+    machine, events = iam.machine(iam.role(), PASS), iam.aws.client("events")
+    role, stranger = iam.role(trusts=["events"]), iam.role(allow("*"), trusts=["states"])
+    rule = unique("rule")
+    events.put_rule(Name=rule, EventPattern=json.dumps({"source": [rule]}))
+
+    def ran() -> int:
+        listed = iam.aws.client("stepfunctions").list_executions(stateMachineArn=machine)
+        return len(listed["executions"])
+
+    for target_role, granted in (
+        (stranger, []),
+        (role, []),
+        (role, [allow("states:StartExecution", machine)]),
+    ):
+        if granted:
+            iam.grant(target_role, *granted)
+        events.put_targets(Rule=rule, Targets=[{"Id": "it", "Arn": machine, "RoleArn": target_role}])
+        events.put_events(Entries=[{"Source": rule, "DetailType": "x", "Detail": "{}"}])
+    assert iam.until(ran) == 1
+    namespace = {"Namespace": "AWS/Events", "MetricName": "FailedInvocations"}
+    shown = iam.until(
+        lambda: iam.aws.client("cloudwatch").list_metrics(
+            **namespace, Dimensions=[{"Name": "RuleName", "Value": rule}]
+        )["Metrics"]
+    )
+    assert shown

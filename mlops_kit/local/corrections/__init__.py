@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlops_kit.local.authorization import Authorization
+    from mlops_kit.local.service import Metric
 
 
 def install(
@@ -32,6 +36,14 @@ def install(
     after_import("services.athena", lambda: athena.install(changed))
     after_import("services.ecs", ecs.install)
     after_import("services.cloudformation", lambda: _correct_stacks(client, changed, save))
+
+
+def enforce(authorization: Authorization, metric: Metric) -> None:
+    """Hold to their policies the roles that ministack itself acts as; after `install`."""
+    from mlops_kit.local.corrections import rule_roles
+    from mlops_kit.local.ministack import after_import
+
+    after_import("services.eventbridge", lambda: rule_roles.install(authorization, metric))
 
 
 def _correct_stacks(
