@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         runs_chart,
         stop,
     )
+    from mlops_kit.public_schedules import calendar, fire, occurrences, pause, resume, schedules
     from mlops_kit.settings import Settings
     from mlops_kit.trigger import DriftRule, EventRule, KafkaTrigger, Permission, Retry, Schedule, Target
 
@@ -62,16 +63,20 @@ __all__ = [
     "__version__",
     "apply",
     "bootstrap",
+    "calendar",
     "champion",
     "configuration_drift",
     "data_drift",
     "definition",
     "destroy",
     "find",
+    "fire",
     "graph",
     "history",
     "latest",
     "lint",
+    "occurrences",
+    "pause",
     "permissions",
     "plan",
     "profile",
@@ -79,8 +84,10 @@ __all__ = [
     "redrives",
     "removal",
     "report",
+    "resume",
     "run",
     "runs_chart",
+    "schedules",
     "session",
     "stop",
     "template",
@@ -95,6 +102,7 @@ _MODULES = {
     "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan "
     "removal session template",
     "mlops_kit.public_runs": "champion find history latest redrive redrives report run runs_chart stop",
+    "mlops_kit.public_schedules": "calendar fire occurrences pause resume schedules",
     "mlops_kit.settings": "Settings",
     "mlops_kit.trigger": "DriftRule EventRule KafkaTrigger Permission Retry Schedule Target",
 }

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from mlops_kit import __version__
-from mlops_kit.commands import deploying, drifting, looking, running, serving
+from mlops_kit.commands import deploying, drifting, looking, running, scheduling, serving
 from mlops_kit.commands.options import shared_options
 from mlops_kit.errors import KitError
 
@@ -29,6 +29,7 @@ _COMMANDS = (
     running.run,
     running.stop,
     running.redrive,
+    scheduling.schedules,
     looking.history,
     looking.report,
     drifting.profile,

@@ -63,9 +63,12 @@ class Session:
         return str(self.client("sts").get_caller_identity()["Account"])
 
     def now(self) -> datetime:
-        """AWS's clock, to the second: an embedded one may stand at another day."""
+        """AWS's clock: an embedded one may stand at another day.
+
+        An answer tells the second only: this is its end, so that whatever has happened lies before it.
+        """
         headers = self.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
-        return parsedate_to_datetime(headers["date"])
+        return parsedate_to_datetime(headers["date"]).replace(microsecond=999_999)
 
     @cached_property
     def _boto(self) -> Any:
