@@ -49,7 +49,7 @@ stop:
 	@if [ -x $(BIN)/mlops-kit ]; then $(BIN)/mlops-kit local stop; fi
 
 clean: stop
-	rm -rf $(VENV) .venv-bench .mlops-kit runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-bench-drift .mlops-kit runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Needs uv. The lock holds for Python 3.11 to 3.13 on Linux and macOS.
 lock:
@@ -63,4 +63,5 @@ lint: env
 # Peers have an environment of their own, so that they cannot change ours.
 bench: env
 	@[ -x .venv-bench/bin/moto_server ] || { python3 -m venv .venv-bench && .venv-bench/bin/python -m pip install --quiet 'moto[server,stepfunctions]>=5.1' 'metaflow>=2.15'; }
+	@[ -x .venv-bench-drift/bin/python ] || { python3 -m venv .venv-bench-drift && .venv-bench-drift/bin/python -m pip install --quiet 'evidently>=0.7' 'nannyml>=0.13' statsmodels 'pandas<3'; }
 	$(BIN)/python -m benchmarks

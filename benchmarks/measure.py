@@ -26,21 +26,21 @@ class Sample:
     megabytes: float
 
 
-def run(argv: Sequence[str], times: int = 5) -> Sample:
-    """Time a command that ends by itself; one warm-up is not counted."""
-    samples = [_once(argv) for _ in range(times + 1)][1:]
+def run(argv: Sequence[str], times: int = 5, status: int = 0) -> Sample:
+    """Time a command that ends by itself, with this exit status; one warm-up is not counted."""
+    samples = [_once(argv, status) for _ in range(times + 1)][1:]
     return Sample(
         statistics.median(s.seconds for s in samples), statistics.median(s.megabytes for s in samples)
     )
 
 
-def _once(argv: Sequence[str]) -> Sample:
+def _once(argv: Sequence[str], status: int) -> Sample:
     begin = time.perf_counter()
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     errors = process.stderr.read() if process.stderr else b""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    _, ended, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(ended)
+    if process.returncode != status:
         raise RuntimeError(f"{' '.join(argv)} exited {process.returncode}: {errors.decode()[-500:]}")
     unit = 1024 if sys.platform != "darwin" else 1024 * 1024
     return Sample(time.perf_counter() - begin, usage.ru_maxrss / unit)

@@ -15,6 +15,8 @@ from mlops_kit.drift.statistics import measure
 from mlops_kit.drift.thresholds import Constant, Threshold, judge
 from mlops_kit.errors import UsageError
 
+_PLACE = sql.name("row of the reference")
+
 
 def profile(
     source: Any,
@@ -117,13 +119,13 @@ def _reference(table: Table, layout: Profile, order: str | None) -> Profile:
     """Profile a reference and its consecutive parts."""
     if order is not None and order not in table.types:
         raise UsageError(f"{table.label} has no column {order!r} to order its rows by.")
-    place = f"row_number() OVER ({f'ORDER BY {sql.name(order)}' if order else ''}) - 1 AS place"
+    place = f"row_number() OVER ({f'ORDER BY {sql.name(order)}' if order else ''}) - 1 AS {_PLACE}"
     kept = table.kept(layout.features, place)
     whole = sql.read(layout, kept.rows(_statement(kept, layout)))
     parts = finest(whole.rows)
     if not parts:
         return whole
-    by = f"place * {parts} // {whole.rows}"
+    by = f"{_PLACE} * {parts} // {whole.rows}"
     windows = sql.read_windows(layout, kept.rows(_statement(kept, layout, by)))
     return calibrate(whole, list(windows.values()))
 

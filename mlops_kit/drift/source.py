@@ -242,8 +242,8 @@ def _range(low: float, high: float) -> Numeric:
 
 def _known(table: Table, column: str) -> Category:
     value = sql.label(column, table.types[column])
+    counted = f"SELECT {value} AS value, count(*) AS number FROM {table.relation} GROUP BY 1"
     rows = table.rows(
-        f"SELECT {value} AS value, count(*) AS number FROM {table.relation} GROUP BY 1 "
-        f"HAVING value IS NOT NULL ORDER BY number DESC, value LIMIT {KNOWN}"
+        f"SELECT value FROM ({counted}) WHERE value IS NOT NULL ORDER BY number DESC, value LIMIT {KNOWN}"
     )
     return Category(0, dict.fromkeys(sorted(row[0] for row in rows), 0))

@@ -209,3 +209,30 @@ def test_without_duckdb_the_extra_is_named(room: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "mlops-kit[drift]" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_columns_may_have_the_names_that_the_statements_use(tmp_path: Path) -> None:
+    names = [
+        "feature",
+        "part",
+        "bucket",
+        "number",
+        "mean",
+        "spread",
+        "lowest",
+        "highest",
+        "value",
+        "place",
+        "frame",
+        "kept",
+        "found",
+        "x",
+    ]
+    numbers = pd.DataFrame({name: np.arange(100.0) for name in names})
+    words = pd.DataFrame({name: ["a", "b"] * 50 for name in names})
+    for frame in (numbers, words):
+        reference = profile(frame)
+        assert set(reference.features) == set(names) and reference.quiet is not None
+        frame.to_csv(tmp_path / "same.csv", index=False)
+        window = profile(tmp_path / "same.csv", reference)
+        assert (window.numeric, window.categories) == (reference.numeric, reference.categories)
