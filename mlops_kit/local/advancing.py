@@ -36,6 +36,8 @@ class Advancing:
         What the caller must have read from the state folder.
     keep : callable
         Takes the clock's offset, durably, before anything fires at it.
+    look : callable
+        Arms what is not armed by whoever makes it.
     fired : callable
         ``fired()`` gives what has fired since it was last asked, in words.
     """
@@ -44,6 +46,7 @@ class Advancing:
     activity: Activity
     token: str
     keep: Callable[[float], None]
+    look: Callable[[], None]
     fired: Callable[[], Sequence[dict[str, Any]]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,11 +108,13 @@ class Advancing:
 
         def rest() -> None:
             self.activity.rest(told)
+            self.look()
             self._report(say, ())
 
         try:
+            self.look()
             ended = self.clock.advance(seconds, self.keep, rest, stop)
-            self.activity.rest(told)
+            rest()
             self.keep(self.clock.offset)
             self._report(say, ())
             say({"done": ended, "now": self.clock.now()})

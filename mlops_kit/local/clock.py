@@ -28,9 +28,9 @@ class Timer:
     """A callback that waits for its time."""
 
     when: float
+    quiet: bool  # before the number: of what is due at one time, what may stir comes first
     number: int
     callback: Callable[[], None] = field(compare=False)
-    quiet: bool = field(default=False, compare=False)
     cancelled: bool = field(default=False, compare=False)
 
     def cancel(self) -> None:
@@ -97,9 +97,10 @@ class Clock:
         Parameters
         ----------
         quiet : bool
-            What it does ends with the callback, so that `advance` need not wait for what comes of it.
+            What it does ends with the callback, so that `advance` neither waits for what comes of it nor
+            keeps the time before it; a callback that sets something in motion after all takes a `hold`.
         """
-        timer = Timer(when, next(self._numbers), callback, quiet)
+        timer = Timer(when, quiet, next(self._numbers), callback)
         with self._changed:
             heapq.heappush(self._timers, timer)
             if self._timers[0] is timer:
@@ -169,8 +170,11 @@ class Clock:
             target = self.now() + seconds
             while stop is None or not stop.is_set():
                 due = self._next_due()
-                step = target if due is None else min(due, target)
-                self._step(step, keep)
+                if due is None or due.when >= target:
+                    step, quiet = target, False
+                else:
+                    step, quiet = due.when, due.quiet
+                self._step(step, (lambda offset: None) if quiet else keep)
                 if self._stirred:
                     rest()
                 if step >= target and not self._is_due(target):
@@ -196,11 +200,11 @@ class Clock:
             self._traveller.stop()
             self._traveller = None
 
-    def _next_due(self) -> float | None:
+    def _next_due(self) -> Timer | None:
         with self._changed:
             while self._timers and self._timers[0].cancelled:
                 heapq.heappop(self._timers)
-            return self._timers[0].when if self._timers else None
+            return self._timers[0] if self._timers else None
 
     def _wait_until_fired(self, step: float) -> None:
         with self._changed:

@@ -101,12 +101,12 @@ class House:
             self.services["sagemaker-runtime"].routes = self.services["sagemaker"].routes  # type: ignore[attr-defined]
         self.services["lambda"].others = self.ministack.mappings  # type: ignore[attr-defined]
         self.ministack.states.engine = cast(Engine, self.services["stepfunctions"])
-        corrections.install(self._client, self._changed, self.saver.save)
-        if self.authorization is not None:
-            corrections.enforce(self.authorization, self.plumbing.metric)
         self.rules = Rules(self.clock, url)
         after_import("services.eventbridge", self.rules.install)
         after_import("services.cloudwatch", Alarms(self.clock, self._changed).install)
+        corrections.install(self._client, self._changed, self.saver.save)
+        if self.authorization is not None:
+            corrections.enforce(self.authorization, self.plumbing.metric)
         self.functions = LambdaRuntime(
             self.runner, folder.root / "lambda", url, self.plumbing.log, self.authorization
         )
