@@ -155,7 +155,8 @@ class KafkaTrigger:
     Attributes
     ----------
     topic : str
-        Its records are JSON: ``{"model": ..., "as_of": ...}`` of a ``ModelDriftDetected`` event.
+        Its records are JSON: a ``ModelDriftDetected`` event as EventBridge has it, or its detail alone,
+        ``{"model": ..., "as_of": ...}``; without ``as_of``, the time of the event or record is meant.
     name : str
         ``[A-Z][A-Za-z0-9]*``.
     cluster_arn : str, optional
@@ -168,6 +169,10 @@ class KafkaTrigger:
         ``LATEST`` or ``TRIM_HORIZON``.
     pollers : tuple of int
         Least and most event pollers of the provisioned mode, which partial batch answers need.
+    access : tuple of (str, str)
+        How Lambda reaches the brokers and who it is there: types and URIs of the mapping's
+        ``SourceAccessConfigurations``, such as ``("VPC_SUBNET", "subnet:subnet-1a2b3c4d")`` or
+        ``("SASL_SCRAM_512_AUTH", "arn:aws:secretsmanager:...")``. MSK without any: by IAM.
     """
 
     topic: str
@@ -177,6 +182,7 @@ class KafkaTrigger:
     batch_size: int = 100
     starting_position: str = "LATEST"
     pollers: tuple[int, int] = (1, 2)
+    access: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

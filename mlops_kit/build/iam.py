@@ -31,6 +31,8 @@ _DELIVERY = (
 # Actions for which ``*`` may stand as the resource, because AWS allows nothing narrower, and why.
 STARRED = {
     "logs:*": "log delivery is set up for an account, not for a log group",
+    "ec2:*": "Lambda puts interfaces into the subnets of a Kafka cluster, which only the cluster knows",
+    "kafka:GetBootstrapBrokers": "AWS ties it to no cluster",
     "xray:*": "a trace belongs to no resource",
     "ecr:GetAuthorizationToken": "the token is the account's",
     "cloudwatch:*": "a metric is no resource; for jobs the condition narrows its namespace",
@@ -40,6 +42,7 @@ STARRED = {
 }
 # What a policy linter says of these actions all the same, and why it stays.
 LINTER_EXCEPTIONS = {
+    "ec2:CreateNetworkInterface": "AWS's AWSLambdaMSKExecutionRole has it so, with DeleteNetworkInterface",
     "states:DescribeExecution": "it asks for an Express execution too, and those cannot be described",
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from mlops_kit.artifacts import Artifact
 from mlops_kit.asl.definition import validate
-from mlops_kit.build import drift_rules, events, iam, schedules
+from mlops_kit.build import drift_rules, events, iam, kafka, schedules
 from mlops_kit.build.foundation import TAG_PIPELINE, TAG_PROJECT, check_project, foundation
 from mlops_kit.build.policy import names
 from mlops_kit.build.tokens import (
@@ -69,13 +69,15 @@ def build(settings: Settings, pipeline: Pipeline) -> Stack:
     Raises
     ------
     UsageError
-        AWS would refuse a name, a token or an integration is unknown, or a schedule cannot be used.
+        AWS would refuse a name, a token or an integration is unknown, or a trigger cannot be used.
     """
     name = f"{settings.project}-{pipeline.name}"
+    pipeline = kafka.with_functions(pipeline)
     _check(settings, pipeline, name)
     tags = {TAG_PROJECT: settings.project, TAG_PIPELINE: pipeline.name}
     resources: dict[str, Any] = {logical: dict(one) for logical, one in pipeline.resources.items()}
     tokens = (*FOUNDATION_TOKENS, *PSEUDO_PARAMETERS, *pipeline.resources, STATE_MACHINE)
+    tokens += tuple(kafka.queue(one) for one in pipeline.kafka)
     for function in pipeline.functions:
         resources |= _function(name, function, tokens, tags)
     for job in pipeline.jobs:
@@ -86,6 +88,7 @@ def build(settings: Settings, pipeline: Pipeline) -> Stack:
     resources |= events.resources(name, pipeline)
     resources |= schedules.resources(settings.project, pipeline, names(tags))
     resources |= drift_rules.resources(name, pipeline, names(tags))
+    resources |= kafka.resources(name, pipeline, names(tags))
     parameters = tuple(token for token in FOUNDATION_TOKENS if _refers(resources, token))
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
