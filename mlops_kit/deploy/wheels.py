@@ -1,6 +1,7 @@
-"""Wheels for Lambda's platform, unpacked once into a cache; must not look into this environment.
+"""Wheels for Lambda's platform, unpacked once into a cache.
 
-The embedded Lambda runs on this machine's Python, so for it the wheels are this machine's.
+The embedded Lambda runs on this machine's Python, so its distributions are this environment's where they
+have the pinned version, which needs no network, else this machine's wheels. AWS's never come from here.
 
 Limits: AWS Lambda Developer Guide, "Lambda quotas" (deployment package, 250 MB unzipped).
 """
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from mlops_kit.errors import DeployError
@@ -49,7 +51,8 @@ def unpacked(
         cache.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=cache, prefix="draft-"))
         try:
-            _install(requirements, draft, embedded)
+            if not (embedded and _copied(requirements, draft)):
+                _install(requirements, draft, embedded)
             draft.replace(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -57,6 +60,32 @@ def unpacked(
         inside = path.relative_to(folder)
         if path.is_file() and not _SKIPPED.intersection(inside.parts) and inside.name != "RECORD":
             yield inside.as_posix(), path
+
+
+def _copied(requirements: Sequence[str], folder: Path) -> bool:
+    """Copy installed distributions with what they need; whether all were there in the asked versions."""
+    from packaging.requirements import Requirement
+
+    wanted, found = [Requirement(one) for one in requirements], dict[str, Distribution]()
+    while wanted:
+        one = wanted.pop()
+        try:
+            installed = distribution(one.name)
+        except PackageNotFoundError:
+            return False
+        if not one.specifier.contains(installed.version, prereleases=True) or installed.files is None:
+            return False
+        if one.name not in found:
+            found[one.name] = installed
+            needs = map(Requirement, installed.requires or ())
+            wanted += [need for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
+    for installed in found.values():
+        for file in installed.files or ():
+            if ".." not in file.parts and not _SKIPPED.intersection(file.parts):
+                target = folder / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file.locate(), target)
+    return True
 
 
 def _install(requirements: Sequence[str], folder: Path, embedded: bool) -> None:

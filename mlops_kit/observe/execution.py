@@ -219,13 +219,20 @@ def from_answers(answer: Mapping[str, Any], events: Sequence[Mapping[str, Any]])
 
 
 def reason(cause: str) -> str:
-    """The reason in a cause: a job's description in JSON holds it in one member, a Lambda error likewise."""
+    """The reason in a cause: a job's description in JSON holds it in one member, a Lambda error likewise.
+
+    A query's description holds it further in, so the members within are looked through too.
+    """
     try:
-        found = json.loads(cause)
+        found = [json.loads(cause)]
     except ValueError:
         return cause
-    if isinstance(found, dict):
-        return next((str(found[key]) for key in _REASONS if found.get(key)), cause)
+    while found:
+        inner = [one for one in found if isinstance(one, dict)]
+        for one in inner:
+            if words := next((str(one[key]) for key in _REASONS if one.get(key)), None):
+                return words
+        found = [value for one in inner for value in one.values()]
     return cause
 
 

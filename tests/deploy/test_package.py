@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,15 @@ def test_only_what_is_missing_is_uploaded_and_data_is_never_overwritten(tmp_path
     assert s3.get_object(Bucket="shipping", Key="raw/job.py")["Body"].read() == b"print(1)\n"
     with pytest.raises(UsageError, match=r"nowhere\.csv does not exist"):
         package.put_data(where, "shipping", [DataFile("raw/x", tmp_path / "nowhere.csv")])
+
+
+def test_the_embedded_lambda_gets_what_this_environment_has_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tool in ("PIP", "UV"):
+        monkeypatch.setenv(f"{tool}_NO_INDEX", "1")
+    wanted = [f"{name}=={version(name)}" for name in ("jinja2",)]
+    names = {name for name, _ in wheels.unpacked(wanted, tmp_path, embedded=True)}
+    assert {"jinja2/__init__.py", "markupsafe/__init__.py"} <= names, "with what it needs"
+    with pytest.raises(DeployError):
+        list(wheels.unpacked(["jinja2==0.0.1"], tmp_path, embedded=True))

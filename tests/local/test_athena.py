@@ -138,6 +138,7 @@ def test_csv_and_parquet_tables_and_partitions_are_read(lake: Lake) -> None:
     )
     assert lake.rows(joined) == [["2011-01-01", "40"]]
     assert lake.rows("SELECT approx_distinct(day) FROM rides") == [["2"]]
+    assert lake.rows("SELECT is_nan(nan()), is_infinite(infinity())") == [["true", "true"]]
     assert lake.rows("SELECT timestamp '2011-01-01 02:00:00', 1e9, true") == [
         ["2011-01-01 02:00:00.000", "1.0E9", "true"]
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
-from mlops_kit.observe.execution import from_answers
+from mlops_kit.observe.execution import from_answers, reason
 from tests.observe.histories import START, Story, caught, retried_twice
 
 
@@ -111,3 +112,12 @@ def test_the_reason_of_a_failed_job_is_in_its_description_and_of_a_parallel_in_t
     failed = from_answers(end, story.events)
     assert failed.failure is not None and failed.failure.state == "Deploy"
     assert failed.why == ("EndpointNotInService", "fell back")
+
+
+def test_the_reason_of_a_failed_query_is_found_within_its_description() -> None:
+    status = {"State": "FAILED", "StateChangeReason": "TABLE_NOT_FOUND: rides"}
+    assert (
+        reason(json.dumps({"QueryExecution": {"Query": "SELECT 1", "Status": status}}))
+        == "TABLE_NOT_FOUND: rides"
+    )
+    assert reason('{"Parameters": {"Depth": [1]}}') == '{"Parameters": {"Depth": [1]}}'

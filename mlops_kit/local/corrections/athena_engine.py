@@ -28,7 +28,12 @@ _MACROS = (
     "element_at(c, k) AS c[k]",  # DuckDB's own gives a list
     "from_iso8601_timestamp(s) AS CAST(s AS TIMESTAMPTZ)",
     "from_unixtime(x) AS CAST(make_timestamp(CAST(x * 1000000 AS BIGINT)) AS TIMESTAMP)",
+    "infinity() AS CAST('inf' AS DOUBLE)",
+    "is_finite(x) AS isfinite(x)",
+    "is_infinite(x) AS isinf(x)",
+    "is_nan(x) AS isnan(x)",
     "json_extract_scalar(j, p) AS json_extract_string(j, p)",
+    "nan() AS CAST('nan' AS DOUBLE)",
     "regexp_like(s, p) AS regexp_matches(s, p)",
     "to_unixtime(t) AS epoch(t)",
 )
