@@ -212,22 +212,8 @@ def test_without_duckdb_the_extra_is_named(room: Path) -> None:
 
 
 def test_columns_may_have_the_names_that_the_statements_use(tmp_path: Path) -> None:
-    names = [
-        "feature",
-        "part",
-        "bucket",
-        "number",
-        "mean",
-        "spread",
-        "lowest",
-        "highest",
-        "value",
-        "place",
-        "frame",
-        "kept",
-        "found",
-        "x",
-    ]
+    names = ["feature", "part", "bucket", "number", "mean", "spread", "lowest", "highest"]
+    names += ["value", "place", "frame", "kept", "found", "x"]
     numbers = pd.DataFrame({name: np.arange(100.0) for name in names})
     words = pd.DataFrame({name: ["a", "b"] * 50 for name in names})
     for frame in (numbers, words):
