@@ -70,6 +70,7 @@ def build(
         model=spec.name,
         functions=(_evaluate_model(), release_claim),
         jobs=(preparation("PrepareTrainingData", "retraining/"),),
+        schedules=(spec.schedule,) if spec.schedule else (),
         rules=(execution_ended,),
         artifacts=(training, scoring),
         data=(spec.data,),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlops_kit.artifacts import DataFile
 from mlops_kit.errors import UsageError
+from mlops_kit.trigger import Schedule
 
 ROOT = Path(__file__).parent.parent
 
@@ -55,6 +56,8 @@ class ModelSpec:
         How its drift is watched.
     training_instance, processing_instance, serving_instance : str
         SageMaker instance types.
+    schedule : Schedule, optional
+        When it is retrained by itself.
     """
 
     name: str
@@ -69,6 +72,7 @@ class ModelSpec:
     training_instance: str = "ml.m5.large"
     processing_instance: str = "ml.m5.large"
     serving_instance: str = "ml.t2.medium"
+    schedule: Schedule | None = None
 
     def with_thresholds(self, thresholds: Mapping[str, float] | None) -> ModelSpec:
         """The same model with some thresholds replaced.
