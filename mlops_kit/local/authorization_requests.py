@@ -19,6 +19,7 @@ from mlops_kit.local import wire
 from mlops_kit.local.authorization_policies import Decision
 from mlops_kit.local.ministack import module
 from mlops_kit.local.service import ACCOUNT
+from mlops_kit.local.stepfunctions.tokens import machine_of
 
 FREE = frozenset({"sts:GetCallerIdentity", "sts:GetSessionToken"})  # AWS refuses these to nobody
 _RENAMED = {
@@ -161,6 +162,8 @@ class Asked:
         params = self._params()
         if prefix == "athena" and "QueryExecutionId" in params:
             params = {**params, "WorkGroup": _workgroup(params["QueryExecutionId"])}
+        if prefix == "states" and isinstance(token := params.get("taskToken"), str):
+            params = {**params, "stateMachineArn": machine_of(token)}  # on which AWS's refusals put it
         path = tuple(unquote(part) for part in self._request.path.split("/") if part)
         query = {name: values[0] for name, values in self._query.items()}
         return known.Call(prefix, operation, self.region, params, path, query)

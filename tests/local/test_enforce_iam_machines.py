@@ -204,6 +204,29 @@ def test_a_distributed_map_reads_starts_and_writes_as_the_role(iam: Enforcing) -
         assert action is None or f"is not authorized to perform: {action}" in ended["cause"]
 
 
+def test_a_token_is_answered_by_whom_the_machine_lets(iam: Enforcing) -> None:
+    queue = iam.aws.client("sqs").create_queue(QueueName=unique("queue"))["QueueUrl"]
+    name = queue.rpartition("/")[2]
+    role = iam.role(allow("sqs:SendMessage", arn("sqs", name)))
+    task = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "End": True,
+            "Parameters": {"QueueUrl": queue, "MessageBody.$": "$$.Task.Token"}}  # fmt: skip
+    machine = iam.machine(role, {"StartAt": "Ask", "States": {"Ask": task}})
+    states = iam.aws.client("stepfunctions")
+    execution = states.start_execution(stateMachineArn=machine)["executionArn"]
+    sent = iam.aws.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
+    answerer = iam.role()
+    answer = {"taskToken": sent[0]["Body"], "output": "7"}
+    with pytest.raises(ClientError) as refused:
+        iam.assumed(answerer)("stepfunctions").send_task_success(**answer)
+    assert denied("states:SendTaskSuccess", machine) in refused.value.response["Error"]["Message"]
+    iam.grant(answerer, allow("states:SendTaskSuccess", machine))
+    iam.assumed(answerer)("stepfunctions").send_task_success(**answer)
+    shown = iam.until(
+        lambda: states.describe_execution(executionArn=execution), lambda one: one["status"] != "RUNNING"
+    )
+    assert shown["output"] == "7"
+
+
 def test_a_rule_starts_a_machine_only_as_a_role_that_may(iam: Enforcing) -> None:
     machine, events = iam.machine(iam.role(), PASS), iam.aws.client("events")
     role, stranger = iam.role(trusts=["events"]), iam.role(allow("*"), trusts=["states"])

@@ -12,7 +12,8 @@ import pytest
 
 from mlops_kit.local.corrections.background import PLACES
 from mlops_kit.local.corrections.states import Adapter
-from mlops_kit.local.ministack import NAMES, SHARING
+from mlops_kit.local.ministack import SHARING
+from mlops_kit.local.ministack_names import NAMES
 
 ROOM = Path(str(importlib.import_module("ministack").__file__)).parent
 

@@ -22,6 +22,16 @@ def new_token(execution: str, frame: int) -> str:
     return base64.b64encode(body.encode()).decode()
 
 
+def machine_of(token: str) -> str:
+    """ARN of the state machine whose task a token belongs to; empty for a text that is no token of ours."""
+    try:
+        execution = str(json.loads(base64.b64decode(token, validate=True))["e"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+    kind, _, name = execution.rpartition(":")[0].rpartition(":")
+    return f"{kind.rpartition(':')[0]}:stateMachine:{name.partition('/')[0]}"
+
+
 def _is_ours(token: str) -> bool:
     try:
         return isinstance(json.loads(base64.b64decode(token, validate=True)), dict)
