@@ -18,7 +18,7 @@ from typing import Any
 from mlops_kit.errors import KitError
 from mlops_kit.local import imports
 from mlops_kit.local.corrections import schedules
-from mlops_kit.local.corrections.log_state import STORES, LogState
+from mlops_kit.local.corrections.log_state import LogState
 from mlops_kit.local.corrections.states import Adapter
 from mlops_kit.local.corrections.unsupported import Handlers
 from mlops_kit.local.service import ACCOUNT

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mlops_kit.local.corrections.log_state import STORES
+
 NAMES: Mapping[str, tuple[str, ...]] = {
     "app": (
         "app",
