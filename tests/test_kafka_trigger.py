@@ -13,8 +13,15 @@ from typing import Any
 
 import pytest
 
+import mlops_kit as kit
+from mlops_kit.deploy.stack import outputs
 from mlops_kit.handlers import kafka_trigger
+from mlops_kit.pipeline import Pipeline
+from mlops_kit.settings import Settings
 from tests.conftest import REGION, EmbeddedAws
+from tests.local.kafka_place import Broker, broker, eventually
+
+__all__ = ["broker"]
 
 EVENTS = Path(__file__).parent / "events"
 WAITING = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}}
@@ -200,3 +207,31 @@ def test_only_the_record_that_was_throttled_comes_again(
     monkeypatch.setenv("AWS_ENDPOINT_URL", busy)
     assert failures(kafka_trigger.handler(load("kafka_msk"), None)) == [("drift-0", 16)]
     assert place.letters() == []
+
+
+def test_an_applied_pipeline_is_started_once_by_a_record_that_its_input_names(
+    aws: EmbeddedAws, broker: Broker, tmp_path: Path
+) -> None:
+    project = f"kafka{uuid.uuid4().hex[:6]}"
+    settings = Settings(endpoint_url=aws.url, region=REGION, project=project, state_dir=tmp_path)
+    session = kit.session(settings)
+    trigger = kit.KafkaTrigger(project, bootstrap_servers=(broker.server,), starting_position="TRIM_HORIZON")
+    pipeline = Pipeline("waiting", "Waits.", WAITING, model="demand").adding(trigger)
+    broker.put(project, "{", json.dumps({"model": "demand", "as_of": "2011-07-01"}))
+    kit.apply(session, pipeline, on_progress=lambda _: None)
+    found = outputs(session, f"{project}-waiting")
+    states = session.client("stepfunctions")
+
+    def started() -> list[dict[str, Any]]:
+        listed = states.list_executions(stateMachineArn=found["StateMachineArn"])["executions"]
+        return [
+            json.loads(states.describe_execution(executionArn=one["executionArn"])["input"]) for one in listed
+        ]
+
+    assert eventually(started) == [
+        {"as_of": "2011-07-01", "trigger": {"kind": "kafka", "name": project, "id": f"{project}-0@1"}}
+    ]
+    url = session.client("sqs").get_queue_url(QueueName=f"{project}-waiting-Kafka-dead-letters")["QueueUrl"]
+    received = session.client("sqs").receive_message(QueueUrl=url, MessageAttributeNames=["All"])
+    (letter,) = received["Messages"]
+    assert letter["MessageAttributes"]["reason"]["StringValue"].startswith("MalformedJson")
