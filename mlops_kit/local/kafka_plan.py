@@ -118,8 +118,15 @@ def invalid(words: str) -> AwsError:
     return AwsError("InvalidParameterValueException", words)
 
 
-def check_source(params: Mapping[str, Any]) -> None:
+def check_source(params: Mapping[str, Any], now: float) -> None:
     """Refuse a mapping whose source AWS would refuse, or that the embedded AWS cannot read.
+
+    Parameters
+    ----------
+    params : mapping
+        Of CreateEventSourceMapping.
+    now : float
+        Epoch seconds.
 
     Raises
     ------
@@ -141,6 +148,8 @@ def check_source(params: Mapping[str, Any]) -> None:
     timed = params["StartingPosition"] == "AT_TIMESTAMP"
     if timed != ("StartingPositionTimestamp" in params):
         raise invalid("StartingPositionTimestamp goes with StartingPosition AT_TIMESTAMP, and only with it.")
+    if timed and params["StartingPositionTimestamp"].timestamp() > now:
+        raise invalid("StartingPositionTimestamp cannot be in the future.")
     own = config_name(params)
     for name in ("AmazonManagedKafkaEventSourceConfig", "SelfManagedKafkaEventSourceConfig"):
         if name in params and name != own:

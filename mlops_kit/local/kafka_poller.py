@@ -139,7 +139,8 @@ class Poller:
             for batch in [one for one in self._waiting if one.due <= time.monotonic()]:
                 self._waiting.remove(batch)
                 self._attempt(batch)
-            self._take(reader.gather(self.plan.most, self.plan.window, self._wait()))
+            wait, enough = self._wait(), self._stopping.is_set
+            self._take(reader.gather(self.plan.most, self.plan.window, wait, enough))
             self._commit(reader)
             if problem := reader.problem():
                 self._report_problem(problem)
@@ -195,6 +196,9 @@ class Poller:
             self._attempt(replace(batch, ending=Ending("MaximumPayloadSizeExceeded", batch.attempts)))
             return
         answer = kafka_calls.invoke(self.client, self.plan, batch.records)
+        if answer.again and self._stopping.is_set():  # perhaps it was ended together with us
+            self._waiting.append(batch)
+            return
         if not answer.again:
             self.reports.result("OK")
             return

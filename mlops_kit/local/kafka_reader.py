@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_kit.local.kafka_batch import Record
@@ -117,12 +117,15 @@ class Reader:
             raise Unreachable(f"{error.args[0].str()} ({error.args[0].name()})") from error
         return found
 
-    def gather(self, most: int, window: float, wait: float) -> list[Record]:
-        """Records: none after `wait` seconds, else what comes within `window` seconds after the first."""
+    def gather(self, most: int, window: float, wait: float, enough: Callable[[], bool]) -> list[Record]:
+        """Records: none after `wait` seconds, else what comes within `window` seconds after the first.
+
+        `enough` is asked now and then whether to end before.
+        """
         messages = self._consumer.consume(1, timeout=wait)
         if messages and most > 1:
             end = time.monotonic() + window
-            while len(messages) < most and (left := end - time.monotonic()) > 0:
+            while len(messages) < most and (left := end - time.monotonic()) > 0 and not enough():
                 more = self._consumer.consume(most - len(messages), timeout=min(left, 0.1))
                 messages += more
         found = []

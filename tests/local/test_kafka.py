@@ -61,6 +61,7 @@ def test_latest_begins_behind_what_was_there_before(place: Place, broker: Broker
     assert broker.committed(place.topic, id, partition=3) == 0, "where it begins is the group's at once"
 
 
+@pytest.mark.slow
 def test_only_the_records_that_a_function_names_come_again_and_hold_their_partition(
     place: Place, broker: Broker
 ) -> None:
@@ -77,6 +78,7 @@ def test_only_the_records_that_a_function_names_come_again_and_hold_their_partit
     assert order.count("0@1") == 3 and order[-1] == "0@3" and order.index("1@0") < order.index("0@3")
 
 
+@pytest.mark.slow
 def test_an_error_splits_the_batch_until_the_bad_record_is_alone_and_goes_to_the_destination(
     place: Place, broker: Broker
 ) -> None:
@@ -224,6 +226,7 @@ MSK = "arn:aws:kafka:us-east-1:000000000000:cluster/sales/abcd1234-abcd-cafe-aba
         ({"Topics": None}, "exactly one topic"),
         ({"StartingPosition": None}, "StartingPosition is required"),
         ({"StartingPosition": "AT_TIMESTAMP"}, "StartingPositionTimestamp"),
+        ({"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 4102444800}, "in the future"),
         ({"FunctionResponseTypes": ["ReportBatchItemFailures"]}, "only supported in provisioned mode"),
         ({"MaximumRetryAttempts": 0}, "only supported in provisioned mode"),
         ({"ProvisionedPollerConfig": {"MinimumPollers": 3, "MaximumPollers": 2}}, "above MaximumPollers"),
@@ -287,6 +290,7 @@ def test_an_msk_cluster_is_the_broker_that_a_parameter_names(place: Place, broke
     assert (event["eventSource"], event["eventSourceArn"]) == ("aws:kafka", cluster)
 
 
+@pytest.mark.slow
 def test_a_stack_makes_changes_and_removes_a_mapping(place: Place, broker: Broker) -> None:
     cloudformation = place.aws.client("cloudformation")
     broker.put(place.topic, "a", "again:1")

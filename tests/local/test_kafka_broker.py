@@ -85,6 +85,7 @@ def place(fresh_aws: EmbeddedAws) -> Iterator[Started]:
     yield Started(fresh_aws)
 
 
+@pytest.mark.slow
 def test_records_out_of_order_malformed_and_delivered_again_start_one_execution_each(place: Started) -> None:
     with real_broker(free_port(), place.topic) as broker:
         broker.put(place.topic, drift("2011-07-08"), "{", drift("2011-07-01"))
@@ -120,6 +121,7 @@ def test_records_out_of_order_malformed_and_delivered_again_start_one_execution_
         assert place.started() == expected
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_call_and_the_commit_delivers_again_and_starts_nothing_twice(
     place: Started,
 ) -> None:
@@ -148,6 +150,7 @@ def refreshed(place: Started) -> Started:
     return again
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_away_is_said_and_read_when_it_comes(aws: EmbeddedAws) -> None:
     place, port = Place(aws), free_port()
     place.function()
