@@ -6,14 +6,14 @@ whose two tables are tests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 EXTRA = 2  # datapoints that CloudWatch retrieves beyond the evaluation periods, to fill in for missing ones
 
-_COMPARISONS = {
+_COMPARISONS: Mapping[str, tuple[str, Callable[[float, float], bool]]] = {
     "GreaterThanOrEqualToThreshold": ("greater than or equal to", lambda value, limit: value >= limit),
     "GreaterThanThreshold": ("greater than", lambda value, limit: value > limit),
     "LessThanThreshold": ("less than", lambda value, limit: value < limit),
