@@ -25,7 +25,7 @@ _RETRIES, _AGE = 2, 21600  # AWS's defaults: attempts after the first, seconds
 _log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
-Client = Callable[[str, str], Any]  # service, region
+Client = Callable[[str, str, Mapping[str, Any]], Any]  # service, region, the function's configuration
 
 
 def install(client: Client) -> None:
@@ -62,7 +62,7 @@ class Calls:
     service : module
         ministack's Lambda.
     client : callable
-        ``client(service, region)``: a botocore client of our port.
+        ``client(service, region, config)``: a botocore client of our port, as the function's role.
     """
 
     def __init__(self, service: Any, client: Client) -> None:
@@ -109,13 +109,13 @@ class Calls:
             if not arn:
                 continue
             try:
-                send(arn, record)
+                send(self._client(arn.split(":")[2], arn.split(":")[3], config), arn, record)
             except (BotoCoreError, ClientError, ValueError) as error:
                 _log.warning("The result of %s did not reach %s: %s", config["FunctionName"], arn, error)
 
-    def _send_record(self, arn: str, record: Record) -> None:
+    @staticmethod
+    def _send_record(client: Any, arn: str, record: Record) -> None:
         service, body = arn.split(":")[2], json.dumps(record)
-        client = self._client(service, arn.split(":")[3])
         if service == "sqs":
             client.send_message(QueueUrl=_queue_url(client, arn), MessageBody=body)
         elif service == "sns":
@@ -135,7 +135,8 @@ class Calls:
         else:
             raise ValueError(f"the embedded AWS has no destination in {service}")
 
-    def _send_letter(self, arn: str, record: Record) -> None:
+    @staticmethod
+    def _send_letter(client: Any, arn: str, record: Record) -> None:
         """A dead letter is the event itself; what went wrong stands in its attributes."""
         response = record["responsePayload"] or {}
         values = {
@@ -144,10 +145,7 @@ class Calls:
             "ErrorMessage": ("String", str(response.get("errorMessage") or "unknown")[:1024]),
         }
         attributes = {name: {"DataType": kind, "StringValue": text} for name, (kind, text) in values.items()}
-        client, body = (
-            self._client(arn.split(":")[2], arn.split(":")[3]),
-            json.dumps(record["requestPayload"]),
-        )
+        body = json.dumps(record["requestPayload"])
         if arn.split(":")[2] == "sqs":
             url = _queue_url(client, arn)
             client.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
@@ -178,7 +176,8 @@ def _record(
 
 
 def _queue_url(client: Any, arn: str) -> str:
-    return str(client.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"])
+    """URL of a queue, made up as asking for it would take a permission that AWS does not take."""
+    return f"{client.meta.endpoint_url}/{arn.split(':')[4]}/{arn.rpartition(':')[2]}"
 
 
 def _parsed(payload: str) -> Any:

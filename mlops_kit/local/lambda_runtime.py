@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_kit.local.authorization import Authorization, Session
+from mlops_kit.local.authorization import Authorization, Credentials, Session
 from mlops_kit.local.lambda_files import Files, Function, environment
 from mlops_kit.local.lambda_sandbox import Crashed, Reply, Worker, WorkerPlan
 from mlops_kit.local.processes import Runner
@@ -95,6 +95,10 @@ class LambdaRuntime:
         """Forget what a former server unpacked."""
         self._files.clear()
 
+    def credentials(self, role_arn: str, name: str) -> Credentials | None:
+        """What a function acts with; None where roles are not held to their policies."""
+        return Session(role_arn, name).credentials if self._authorization is not None else None
+
     def invoke(self, function: Function, invocation: Invocation) -> Outcome:
         """Run a function once; blocks the calling thread for as long as the function takes.
 
@@ -168,8 +172,8 @@ class LambdaRuntime:
     def _start(self, function: Function) -> Worker:
         plan = WorkerPlan.new(function, self._files, self._root / "workers")
         base = Runner.base_environment(plan.home, self.url, region=function.arn.split(":")[3])
-        if self._authorization is not None:
-            base |= Session(function.role_arn, function.name).credentials.environment()
+        if credentials := self.credentials(function.role_arn, function.name):
+            base |= credentials.environment()
         return Worker.start(
             self._runner, plan, environment(function, plan.task, plan.layers, plan.stream, base)
         )

@@ -71,7 +71,12 @@ def install(runtime: LambdaRuntime) -> None:
     service._emit_lambda_metrics = measure_throttles
     service._inbound_invoke_depth = _depth
     _refuse_missing_code(service)
-    lambda_async.install(lambda name, region: client(runtime.url, region, name))
+
+    def acting(name: str, region: str, config: Mapping[str, Any]) -> Any:
+        credentials = runtime.credentials(config.get("Role") or "", config["FunctionName"])
+        return client(runtime.url, region, name, credentials)
+
+    lambda_async.install(acting)
 
 
 def _result(request_id: str, body: Any, log: str, *, failed: bool) -> dict[str, Any]:

@@ -247,6 +247,26 @@ def test_a_function_calls_and_logs_as_its_role(iam: Enforcing) -> None:
     iam.until(lambda: logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"])
 
 
+def test_what_came_of_an_asynchronous_call_is_told_as_the_function_s_role(iam: Enforcing) -> None:
+    sqs, functions, role = iam.aws.client("sqs"), iam.aws.client("lambda"), iam.role()
+    queue = sqs.create_queue(QueueName=unique("queue"))["QueueUrl"]
+    target = arn("sqs", queue.rpartition("/")[2])
+    name = iam.function(role, "def handler(event, context): return event")
+    functions.put_function_event_invoke_config(
+        FunctionName=name, DestinationConfig={"OnSuccess": {"Destination": target}}
+    )
+
+    def call(number: int) -> None:
+        functions.invoke(FunctionName=name, InvocationType="Event", Payload=str(number))
+
+    call(1)
+    iam.until(lambda: f"The result of {name} did not reach {target}" in iam.aws.log)
+    iam.grant(role, allow("sqs:SendMessage", target))
+    call(2)
+    told = iam.until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))
+    assert json.loads(told[0]["Body"])["requestPayload"] == 2
+
+
 def test_a_glue_job_reads_its_script_and_calls_as_its_role(iam: Enforcing) -> None:
     script = "import boto3\nboto3.client('s3').put_object(Bucket={!r}, Key='out', Body=b'')\n"
     bucket = iam.bucket()
