@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 
 from mlops_kit.drift.profile import Profile, total
 from mlops_kit.drift.quiet import Quiet, Spread
-from mlops_kit.drift.statistics import FUNCTIONS, measure
+from mlops_kit.drift.statistics import measure_all, scale
 
 PARTS = (4, 16, 64, 256)
 ROWS = 20
@@ -44,16 +44,11 @@ def calibrate(reference: Profile, windows: Sequence[Profile]) -> Profile:
 def _spreads(reference: Profile, windows: Sequence[Profile]) -> dict[str, dict[str, Spread]]:
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     for window in windows:
-        rest = reference.without(window)
-        found = {
-            (one.feature, one.statistic): one
-            for statistic in FUNCTIONS
-            for one in measure(statistic, rest, window)
-        }
+        # of a category KS is chi-square, which is there already
+        found = {(one.feature, one.statistic): one for one in measure_all(reference.without(window), window)}
         for key, one in found.items():
             if one.value is not None:
-                scale = sum(one.rows) / (one.rows[0] * one.rows[1]) if one.statistic == "chi_square" else 1.0
-                values[key].append(one.value * scale)
+                values[key].append(one.value / scale(one))
     spreads: dict[str, dict[str, Spread]] = defaultdict(dict)
     for (feature, statistic), some in values.items():
         spreads[feature][statistic] = Spread(fmean(some), stdev(some) if len(some) > 1 else 0.0, max(some))

@@ -6,7 +6,7 @@ Standard library only, and a few microseconds a feature, so that years of daily 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -61,6 +61,13 @@ def measure(statistic: str, reference: Profile, window: Profile) -> tuple[Measur
         raise UsageError(
             f"There is no statistic {statistic!r}.", suggestion=f"take one of {', '.join(FUNCTIONS)}."
         )
+    return measure_all(reference, window, (statistic,))
+
+
+def measure_all(
+    reference: Profile, window: Profile, statistics: Sequence[str] | None = None
+) -> tuple[Measure, ...]:
+    """Several statistics, default all, of every feature that both hold; see `measure`."""
     pairs: list[tuple[str, Feature, Feature]] = [
         (name, one, window.numeric[name]) for name, one in reference.numeric.items() if name in window.numeric
     ]
@@ -69,7 +76,7 @@ def measure(statistic: str, reference: Profile, window: Profile) -> tuple[Measur
         for name, one in reference.categories.items()
         if name in window.categories
     ]
-    return tuple(_measure(name, statistic, one, other) for name, one, other in pairs)
+    return tuple(found for pair in pairs for found in _measured(*pair, statistics or tuple(FUNCTIONS)))
 
 
 def psi(reference: Feature, window: Feature) -> float:
@@ -79,11 +86,7 @@ def psi(reference: Feature, window: Feature) -> float:
     bins, which are the reference's. Convention: below 0.1 stable, above 0.2 shifted; Siddiqi, "Credit Risk
     Scorecards", 2006. It says nothing of the sample's size or the season: see `thresholds.Calibrated`.
     """
-    one, other = _shares(reference, window)
-    return math.fsum(
-        (q - p) * math.log(q / p)
-        for p, q in ((max(a, FLOOR), max(b, FLOOR)) for a, b in zip(one, other, strict=True))
-    )
+    return _psi(*bins(reference, window))
 
 
 def js(reference: Feature, window: Feature) -> float:
@@ -92,12 +95,16 @@ def js(reference: Feature, window: Feature) -> float:
     From 0 (equal) to 1 (nothing in common); symmetric but for the bins, which are the reference's. Source:
     Endres, Schindelin, "A New Metric for Probability Distributions", 2003.
     """
-    total = 0.0
-    for p, q in zip(*_shares(reference, window), strict=True):
-        middle = (p + q) / 2
-        total += p * math.log2(p / middle) if p else 0.0
-        total += q * math.log2(q / middle) if q else 0.0
-    return math.sqrt(min(max(total / 2, 0.0), 1.0))
+    return _js(*bins(reference, window))
+
+
+def chi_square(reference: Feature, window: Feature) -> float:
+    """Chi-square of homogeneity over `bins`, from 0; symmetric but for the bins, which are the reference's.
+
+    Grows with the rows: compare it with its critical value, not with another window's. Source: Press et al.,
+    "Numerical Recipes", 3rd edition, 14.3.2.
+    """
+    return _chi_square(*bins(reference, window))
 
 
 def ks(reference: Numeric, window: Numeric) -> float:
@@ -107,24 +114,19 @@ def ks(reference: Numeric, window: Numeric) -> float:
     values of a smooth distribution. Missing values are left out; where one of the two has no others it is 1.
     Source: Press et al., "Numerical Recipes", 3rd edition, 14.3.3.
     """
-    if not (reference.count and window.count):
-        return float(reference.count != window.count)
-    pairs = zip(accumulate(reference.buckets), accumulate(window.buckets), strict=True)
-    return max(abs(a / reference.count - b / window.count) for a, b in pairs)
-
-
-def chi_square(reference: Feature, window: Feature) -> float:
-    """Chi-square of homogeneity over `bins`, from 0; symmetric but for the bins, which are the reference's.
-
-    Grows with the rows: compare it with its critical value, not with another window's. Source: Press et al.,
-    "Numerical Recipes", 3rd edition, 14.3.2.
-    """
-    one, other = bins(reference, window)
-    ratio = math.sqrt(sum(other) / sum(one))
-    return math.fsum((a * ratio - b / ratio) ** 2 / (a + b) for a, b in zip(one, other, strict=True) if a + b)
+    n, m = reference.count, window.count
+    if not (n and m):
+        return float(n != m)
+    steps = (a * m - b * n for a, b in zip(reference.buckets, window.buckets, strict=True))
+    return max(map(abs, accumulate(steps))) / (n * m)
 
 
 FUNCTIONS: dict[str, Callable[..., float]] = {"psi": psi, "js": js, "ks": ks, "chi_square": chi_square}
+
+
+def scale(one: Measure) -> float:
+    """How its statistic grows with the rows: chi-square by the product of the two over their sum."""
+    return one.rows[0] * one.rows[1] / sum(one.rows) if one.statistic == "chi_square" else 1.0
 
 
 def bins(reference: Feature, window: Feature) -> tuple[list[int], list[int]]:
@@ -156,18 +158,42 @@ def bins(reference: Feature, window: Feature) -> tuple[list[int], list[int]]:
     )
 
 
-def _measure(name: str, statistic: str, reference: Feature, window: Feature) -> Measure:
-    chosen = "chi_square" if statistic == "ks" and isinstance(reference, Category) else statistic
+def _measured(name: str, reference: Feature, window: Feature, statistics: Sequence[str]) -> Iterator[Measure]:
     one, other = bins(reference, window)
     rows = sum(one), sum(other)
-    value = FUNCTIONS[chosen](reference, window) if all(rows) else None
-    filled = sum(1 for a, b in zip(one, other, strict=True) if a + b)
-    return Measure(name, chosen, value, max(filled - 1, 1), rows)
+    freedom = max(sum(1 for a, b in zip(one, other, strict=True) if a + b) - 1, 1)
+    for statistic in statistics:
+        if statistic == "ks" and isinstance(reference, Numeric) and isinstance(window, Numeric):
+            value = ks(reference, window) if all(rows) else None
+            yield Measure(name, "ks", value, freedom, rows)
+        else:
+            chosen = "chi_square" if statistic == "ks" else statistic
+            value = _OF_BINS[chosen](one, other) if all(rows) else None
+            yield Measure(name, chosen, value, freedom, rows)
 
 
-def _shares(reference: Feature, window: Feature) -> tuple[list[float], list[float]]:
-    one, other = bins(reference, window)
-    return [a / sum(one) for a in one], [b / sum(other) for b in other]
+def _psi(one: Sequence[int], other: Sequence[int]) -> float:
+    n, m = sum(one), sum(other)
+    shares = ((max(a / n, FLOOR), max(b / m, FLOOR)) for a, b in zip(one, other, strict=True))
+    return math.fsum((q - p) * math.log(q / p) for p, q in shares)
+
+
+def _js(one: Sequence[int], other: Sequence[int]) -> float:
+    n, m = sum(one), sum(other)
+    total = 0.0
+    for p, q in ((a / n, b / m) for a, b in zip(one, other, strict=True)):
+        middle = (p + q) / 2
+        total += p * math.log2(p / middle) if p else 0.0
+        total += q * math.log2(q / middle) if q else 0.0
+    return math.sqrt(min(max(total / 2, 0.0), 1.0))
+
+
+def _chi_square(one: Sequence[int], other: Sequence[int]) -> float:
+    ratio = math.sqrt(sum(other) / sum(one))
+    return math.fsum((a * ratio - b / ratio) ** 2 / (a + b) for a, b in zip(one, other, strict=True) if a + b)
+
+
+_OF_BINS = {"psi": _psi, "js": _js, "chi_square": _chi_square}
 
 
 @lru_cache(maxsize=4096)

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from mlops_kit.drift.quiet import Quiet
 from mlops_kit.drift.significance import critical, p_value
-from mlops_kit.drift.statistics import Measure
+from mlops_kit.drift.statistics import Measure, scale
 from mlops_kit.errors import UsageError
 
 # PSI: Siddiqi, "Credit Risk Scorecards", 2006. The others are what is commonly taken.
@@ -116,7 +116,7 @@ class Calibrated:
         spread = quiet.spread(one.rows[1], one.feature, one.statistic) if quiet else None
         if quiet is None or spread is None:
             return max(chance, CONVENTIONS.get(one.statistic, 0.0))
-        highest = spread.highest * _scale(one)
+        highest = spread.highest * scale(one)
         return highest + chance if one.rows[1] < quiet.size(one.rows[1]) else max(chance, highest)
 
 
@@ -212,7 +212,7 @@ class StandardDeviations:
                 f"There are no past windows of {one.feature!r} to take standard deviations of.",
                 suggestion="make the reference's profile from its data, or take another threshold.",
             )
-        return (spread.mean + self.count * spread.std) * _scale(one)
+        return (spread.mean + self.count * spread.std) * scale(one)
 
 
 @dataclass(frozen=True)
@@ -260,8 +260,3 @@ def _positive(text: str) -> float:
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(text)
     return number
-
-
-def _scale(one: Measure) -> float:
-    """What a quiet window's value is multiplied with: chi-square grows with the rows."""
-    return one.rows[0] * one.rows[1] / sum(one.rows) if one.statistic == "chi_square" else 1.0
