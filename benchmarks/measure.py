@@ -20,17 +20,20 @@ HERE = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Sample:
-    """Medians over runs: seconds of wall time, and MB of peak resident memory of the process itself."""
+    """Medians over runs: seconds of wall time, peak MB resident and CPU seconds of the process itself."""
 
     seconds: float
     megabytes: float
+    cpu: float
 
 
 def run(argv: Sequence[str], times: int = 5, status: int = 0) -> Sample:
     """Time a command that ends by itself, with this exit status; one warm-up is not counted."""
     samples = [_once(argv, status) for _ in range(times + 1)][1:]
     return Sample(
-        statistics.median(s.seconds for s in samples), statistics.median(s.megabytes for s in samples)
+        statistics.median(s.seconds for s in samples),
+        statistics.median(s.megabytes for s in samples),
+        statistics.median(s.cpu for s in samples),
     )
 
 
@@ -43,7 +46,7 @@ def _once(argv: Sequence[str], status: int) -> Sample:
     if process.returncode != status:
         raise RuntimeError(f"{' '.join(argv)} exited {process.returncode}: {errors.decode()[-500:]}")
     unit = 1024 if sys.platform != "darwin" else 1024 * 1024
-    return Sample(time.perf_counter() - begin, usage.ru_maxrss / unit)
+    return Sample(time.perf_counter() - begin, usage.ru_maxrss / unit, usage.ru_utime + usage.ru_stime)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from mlops_kit.drift import sql
-from mlops_kit.drift.calibration import calibrate, finest
 from mlops_kit.drift.profile import Profile
 from mlops_kit.drift.report import DriftReport
 from mlops_kit.drift.source import Table, check_types, opened, survey
@@ -117,6 +116,8 @@ def _known(reference: Any, options: dict[str, Any]) -> Profile:
 
 def _reference(table: Table, layout: Profile, order: str | None) -> Profile:
     """Profile a reference and its consecutive parts."""
+    from mlops_kit.drift.calibration import calibrate, finest
+
     if order is not None and order not in table.types:
         raise UsageError(f"{table.label} has no column {order!r} to order its rows by.")
     place = f"row_number() OVER ({f'ORDER BY {sql.name(order)}' if order else ''}) - 1 AS {_PLACE}"

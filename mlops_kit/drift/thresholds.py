@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import Protocol
 
 from mlops_kit.drift.quiet import Quiet
@@ -203,6 +202,8 @@ class StandardDeviations:
 
     def _limit(self, one: Measure, quiet: Quiet | None) -> float:
         if self.past is not None and len(values := self.past.get(one.feature, ())) > 1:
+            from statistics import fmean, stdev
+
             return fmean(values) + self.count * stdev(values)
         spread = (
             quiet.spread(one.rows[1], one.feature, one.statistic) if quiet and self.past is None else None
