@@ -41,7 +41,7 @@ def main() -> str:
         if (PEERS / "moto_server").exists():
             served["moto_server"] = serve([str(PEERS / "moto_server"), "-p", str(port)], url, {})
     base = served["ministack alone"]
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (name, s.seconds, s.seconds / base.seconds, s.megabytes, s.megabytes / base.megabytes, s.cpu)
         for name, s in served.items()
     ]

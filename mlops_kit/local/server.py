@@ -100,6 +100,7 @@ async def _serve(folder: StateFolder, listener: socket.socket, options: argparse
     from mlops_kit.local.control import ADVANCE
     from mlops_kit.local.guard import Guard
     from mlops_kit.local.house import House
+    from mlops_kit.local.limits import Limits
 
     loop = asyncio.get_running_loop()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -124,7 +125,7 @@ async def _serve(folder: StateFolder, listener: socket.socket, options: argparse
         await house.rest()
 
     try:
-        guarded: Any = Guard(house.app, house.health, {ADVANCE: house.advancing})
+        guarded: Any = Guard(Limits(house.app), house.health, {ADVANCE: house.advancing})
         await serve(guarded, config, shutdown_trigger=until_stopped)
     finally:
         await house.close()

@@ -146,6 +146,7 @@ class Starts:
             As StartExecution.
         """
         choice = self._choice(machine_arn)
+        self._room()
         birth = self._birth(choice, name or names.new_name(), checked_input(text), {})
         scope = self._machines.scope(birth.revision)
         self._engine.call(lifecycle.launch(self._engine, birth, scope, choice.machine.arn))
