@@ -18,6 +18,7 @@ INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 NUMBERS = (*INTEGERS, *(f"U{name}" for name in INTEGERS), "FLOAT", "DOUBLE", "DECIMAL")
 LABELS = ("VARCHAR", "BOOLEAN", "ENUM", "UUID")
 _PARQUET, _CSV = (".parquet", ".pq"), (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")  # in CSV; pandas reads them so, too
 _FETCH = 20_000
 
 
@@ -187,8 +188,11 @@ def _function(source: str, files: Sequence[Path]) -> tuple[str, bool]:
             suggestion=f"give files that end in {', '.join((*_PARQUET, *_CSV))}, of one kind.",
         )
     listed = ", ".join(sql.literal(_exact(str(one))) for one in files)
-    columnar = kinds == {"parquet"}
-    return f"read_{'parquet' if columnar else 'csv'}([{listed}], union_by_name = true)", columnar
+    if kinds == {"parquet"}:
+        return f"read_parquet([{listed}], union_by_name = true)", True
+    missing = ", ".join(map(sql.literal, _MISSING))
+    # types from every row: a column whose first 20,000 numbers are whole may have others
+    return f"read_csv([{listed}], union_by_name = true, sample_size = -1, nullstr = [{missing}])", False
 
 
 def _kind(name: str) -> str | None:

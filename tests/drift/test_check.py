@@ -222,3 +222,11 @@ def test_columns_may_have_the_names_that_the_statements_use(tmp_path: Path) -> N
         frame.to_csv(tmp_path / "same.csv", index=False)
         window = profile(tmp_path / "same.csv", reference)
         assert (window.numeric, window.categories) == (reference.numeric, reference.categories)
+
+
+def test_a_csv_column_is_a_number_by_all_of_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "late.csv"
+    path.write_text("x,c\n" + "1,a\n" * 30_000 + "1.5,b\nNA,\nNaN,a\n")
+    found = profile(path)
+    assert (found.numeric["x"].count, found.numeric["x"].nulls, found.numeric["x"].max) == (30_001, 2, 1.5)
+    assert found.categories["c"].nulls == 1
