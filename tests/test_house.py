@@ -31,7 +31,10 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
     "mlops_kit.build": {"kit": (*BASE, "mlops_kit.build", "mlops_kit.asl"), "never": ("boto3", "pandas")},
     "mlops_kit.deploy": {"kit": (*BASE, "mlops_kit.deploy"), "never": ("stepfunctions", "sagemaker")},
     "mlops_kit.execute": {"kit": (*BASE, "mlops_kit.deploy", "mlops_kit.execute"), "never": ("boto3",)},
-    "mlops_kit.drift": {"kit": (*BASE, "mlops_kit.drift"), "never": ("boto3", "matplotlib", "scipy", "numpy")},
+    "mlops_kit.drift": {
+        "kit": (*BASE, "mlops_kit.drift"),
+        "never": ("boto3", "matplotlib", "scipy", "numpy"),
+    },
     "mlops_kit.observe": {"kit": (*BASE, "mlops_kit.observe", "mlops_kit.drift"), "never": ("boto3",)},
     "mlops_kit.handlers": {
         "kit": ("mlops_kit.drift.thresholds",),
