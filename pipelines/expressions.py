@@ -157,10 +157,15 @@ def unknown_state(states: Sequence[str]) -> str:
     )
 
 
-def mistakes() -> list[tuple[str, str]]:
+def mistakes(days: Sequence[str] = ("as_of", "train_start", "train_end")) -> list[tuple[str, str]]:
     """What a trigger can have got wrong: conditions, each with an output that says so under ``failure``.
 
     EventBridge, Scheduler and the console start executions without asking the kit, whose schema says so too.
+
+    Parameters
+    ----------
+    days : sequence of str
+        Members of the input that are days; ``as_of`` may be a moment.
     """
     valid = (
         "$first := function($month) { $toMillis($string($floor($month / 12)) & '-'"
@@ -171,11 +176,13 @@ def mistakes() -> list[tuple[str, str]]:
         " : false : false };"
     )
     found = []
-    for name, form in (("as_of", MOMENT_PATTERN), ("train_start", DAY_PATTERN), ("train_end", DAY_PATTERN)):
-        value = f"$states.input.{name}"
+    for name in days:
+        value, form = f"$states.input.{name}", MOMENT_PATTERN if name == "as_of" else DAY_PATTERN
         condition = f"{{% ({valid} $exists({value}) and $not($valid({value}, /{form}/))) %}}"
         hint = "a UTC day such as 2011-07-01" + (" or 2011-07-01T03:00:00Z" if name == "as_of" else "")
         found.append((condition, _mistake(f"'{name} is ' & $string({value}) & ': give {hint}'")))
+    if not {"train_start", "train_end"} <= set(days):
+        return found
     start, end = "$states.input.train_start", "$states.input.train_end"
     order = f"{{% $exists({start}) and $exists({end}) and {start} >= {end} %}}"
     found.append((order, _mistake(f"'the window ends (' & {end} & ') before it starts (' & {start} & ')'")))

@@ -56,8 +56,7 @@ def build(
         There is no such model, or a threshold is unknown or no number.
     """
     spec = find(model).with_thresholds(thresholds)
-    scripts = tuple((name, ROOT / "jobs" / name) for name in ("train.py", "inference.py"))
-    training = Artifact("training", "tar.gz", (*scripts, *FEATURES))
+    training = model_code()
     scoring = Artifact("scoring", "zip", (("__main__.py", ROOT / "jobs" / "score_models.py"), *FEATURES))
     definition = _definition(settings, spec, training, scoring)
     name = f"retraining-{spec.name}"
@@ -121,6 +120,12 @@ def _evaluate_model() -> Function:
     source = ROOT / "functions" / "evaluate_model.py"
     code = Artifact("evaluate_model", "zip", ((source.name, source),))
     return Function("EvaluateModel", "evaluate_model.handler", code, reads=("retraining/",))
+
+
+def model_code() -> Artifact:
+    """The scripts that train and that serve, as SageMaker's source folder."""
+    scripts = tuple((name, ROOT / "jobs" / name) for name in ("train.py", "inference.py"))
+    return Artifact("training", "tar.gz", (*scripts, *FEATURES))
 
 
 def preparation(name: str, writes: str) -> GlueJob:

@@ -6,6 +6,8 @@ asked with features that it was not trained on. Runs on Python 3.9 (Glue) to 3.1
 
 from __future__ import annotations
 
+from datetime import date
+
 import pandas as pd
 
 TARGET = "cnt"
@@ -34,6 +36,7 @@ CALENDAR_AND_WEATHER = (
     "hum",
     "windspeed",
 )
+LOOK_BACK = pd.Timedelta(days=8)  # as far as ``HISTORY`` reaches
 HISTORY = ("same_hour_last_week", "same_hour_yesterday", "mean_of_last_week")
 FEATURES = CALENDAR_AND_WEATHER + HISTORY
 CATEGORIES = ("weekday", "workingday", "holiday", "weathersit")
@@ -102,6 +105,77 @@ def features(hours: pd.DataFrame) -> pd.DataFrame:
     frame["mean_of_last_week"] = _at(mean, frame["timestamp"], "1D")
     frame[list(FEATURES)] = frame[list(FEATURES)].astype(float)
     return frame[["timestamp", *FEATURES, TARGET]]
+
+
+def coming_day(hours: pd.DataFrame, day: date) -> pd.DataFrame:
+    """What is known of a day when it begins: the hours before it, and its own without their rentals.
+
+    Parameters
+    ----------
+    hours : pandas.DataFrame
+        As ``clean`` gives it, with the day's own weather (a forecast of it, when the day is still to come).
+    day : datetime.date
+        Local day.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The form of ``hours``, for ``features``: the eight days before, then every hour of the day but those
+        that a change of the clocks skips or repeats. ``cnt`` of the day is missing. An hour without a row has
+        the weather of the hour before it, or of the first that has one.
+
+    Raises
+    ------
+    ValueError
+        There is no hour of the day, so no weather; or none of the week before it, so no history.
+    """
+    begin, end = pd.Timestamp(day), pd.Timestamp(day) + pd.Timedelta(days=1)
+    when = hours["timestamp"]
+    before = hours[(when >= begin - LOOK_BACK) & (when < begin)]
+    known = hours[(when >= begin) & (when < end)].set_index("timestamp")
+    first, last = when.iloc[0].date(), when.iloc[-1].date()
+    if known.empty or before.empty:
+        lacking = "weather" if known.empty else "history"
+        raise ValueError(f"there is no {lacking} for {day}: the data hold {first} to {last}")
+    every = _hours_of(day)
+    near = known.reindex(every).ffill().bfill()
+    near.loc[known.index] = known
+    near["hr"] = every.hour
+    near[TARGET] = float("nan")
+    return pd.concat([before, near.rename_axis("timestamp").reset_index()], ignore_index=True)
+
+
+def seasonal_naive(hours: pd.DataFrame, day: date) -> pd.DataFrame:
+    """The forecast that needs no model: an hour's rentals are those of the same hour a week before.
+
+    Parameters
+    ----------
+    hours : pandas.DataFrame
+        As ``clean`` gives it.
+    day : datetime.date
+        Local day; nothing of it or after it is read.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``timestamp`` and ``forecast`` of each hour, as in ``coming_day``. No row a week before is no rental.
+
+    Raises
+    ------
+    ValueError
+        There is no hour at all of the day a week before.
+    """
+    every = _hours_of(day)
+    past = hours.set_index("timestamp")[TARGET].astype(float)
+    values = pd.Series(_at(past, every.to_series(), "7D"), index=every)
+    if values.isna().all():
+        raise ValueError(f"there are no rentals of a week before {day} to repeat")
+    return pd.DataFrame({"timestamp": every, "forecast": values.fillna(0.0).to_numpy()})
+
+
+def _hours_of(day: date) -> pd.DatetimeIndex:
+    every = pd.date_range(pd.Timestamp(day), periods=24, freq="h")
+    return every[every.tz_localize(ZONE, ambiguous="NaT", nonexistent="NaT").notna()]
 
 
 def _at(series: pd.Series, when: pd.Series, before: str) -> list[float]:

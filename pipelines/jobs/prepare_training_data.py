@@ -21,7 +21,6 @@ from pipelines.features import demand
 from pipelines.features.profile import profile
 
 ARGUMENTS = ["bucket", "raw_key", "output_prefix", "train_start", "train_end", "validation_days", "test_days"]
-HISTORY_DAYS = 8  # what the features look back
 FEWEST_ROWS = 24
 
 
@@ -114,7 +113,7 @@ def split(
     ValueError
         A part has fewer than 24 rows.
     """
-    before = pd.Timestamp(start) - pd.Timedelta(days=HISTORY_DAYS)
+    before = pd.Timestamp(start) - demand.LOOK_BACK
     near = hours[(hours["timestamp"] >= before) & (hours["timestamp"] < pd.Timestamp(end))]
     frame = demand.features(near)
     frame = frame[frame["timestamp"] >= pd.Timestamp(start)]
