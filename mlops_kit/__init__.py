@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         runs_chart,
         stop,
     )
-    from mlops_kit.public_schedules import calendar, fire, occurrences, pause, resume, schedules
+    from mlops_kit.public_schedules import calendar, fire, jobs, occurrences, pause, resume, schedules
     from mlops_kit.settings import Settings
     from mlops_kit.trigger import DriftRule, EventRule, KafkaTrigger, Permission, Retry, Schedule, Target
 
@@ -73,6 +73,7 @@ __all__ = [
     "fire",
     "graph",
     "history",
+    "jobs",
     "latest",
     "lint",
     "occurrences",
@@ -102,7 +103,7 @@ _MODULES = {
     "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan "
     "removal session template",
     "mlops_kit.public_runs": "champion find history latest redrive redrives report run runs_chart stop",
-    "mlops_kit.public_schedules": "calendar fire occurrences pause resume schedules",
+    "mlops_kit.public_schedules": "calendar fire jobs occurrences pause resume schedules",
     "mlops_kit.settings": "Settings",
     "mlops_kit.trigger": "DriftRule EventRule KafkaTrigger Permission Retry Schedule Target",
 }

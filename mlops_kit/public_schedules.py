@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlops_kit.pipeline import Pipeline
@@ -34,8 +34,27 @@ def schedules(session: Session, pipeline: Pipeline | str | None = None, next: in
     return Timetable(tuple(found), now, session.where)
 
 
+def jobs(session: Session, next: int = 1) -> Timetable:
+    """The jobs of the platform: what is scheduled, and what the project's pipelines would schedule.
+
+    Parameters
+    ----------
+    session : Session
+        Where; what its pipelines describe and does not stand there is marked as not applied.
+    next : int
+        How many of the next fires.
+    """
+    from mlops_kit.declared import missing
+    from mlops_kit.observe.schedules import ordered
+    from mlops_kit.timetable import Timetable
+
+    found = schedules(session, next=next)
+    more = missing(session.settings, found.schedules, found.now, next)
+    return Timetable(tuple(ordered([*found.schedules, *more])), found.now, found.where)
+
+
 def calendar(session: Session, days: int = 7, pipeline: Pipeline | str | None = None) -> Chart:
-    """The coming fires, drawn: a row a schedule, time to the right.
+    """The coming fires of what is scheduled, drawn: a row a schedule, time to the right.
 
     Parameters
     ----------
@@ -46,15 +65,11 @@ def calendar(session: Session, days: int = 7, pipeline: Pipeline | str | None = 
     pipeline : Pipeline or str, optional
         Default all pipelines of the project.
     """
-    from mlops_kit.observe.charts_schedules import calendar as draw
-    from mlops_kit.observe.schedules import stand
-
-    name = pipeline.name if isinstance(pipeline, Pipeline) else pipeline
-    return draw(stand(session.client, session.settings.project, name), session.now(), days)
+    return schedules(session, pipeline, next=0).calendar(days)
 
 
 def occurrences(
-    expression: str, timezone: str = "UTC", after: datetime | None = None, next: int = 5
+    expression: str, timezone: str = "UTC", after: datetime | str | None = None, next: int = 5
 ) -> Occurrences:
     """When a schedule expression fires; asks nobody.
 
@@ -64,8 +79,8 @@ def occurrences(
         ``cron(...)``, ``rate(...)`` or ``at(...)`` in AWS's syntax.
     timezone : str
         IANA name.
-    after : datetime, optional
-        Aware; default now. A rate counts from there.
+    after : datetime or str, optional
+        Aware, or a time in words, UTC unless it says otherwise; default now. A rate counts from there.
     next : int
         How many.
 
@@ -74,11 +89,10 @@ def occurrences(
     UsageError
         The expression or the zone cannot be used; says why.
     """
-    from datetime import UTC
+    from mlops_kit.timetable import Occurrences, moment_of
 
-    from mlops_kit.timetable import Occurrences
-
-    return Occurrences.of(expression, timezone, after or datetime.now(UTC), next)
+    begin = moment_of(after) if isinstance(after, str) else after or datetime.now(UTC)
+    return Occurrences.of(expression, timezone, begin, next)
 
 
 def pause(session: Session, name: str) -> Scheduled:

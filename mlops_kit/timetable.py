@@ -18,9 +18,11 @@ from mlops_kit.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_kit.observe.charts import Chart
     from mlops_kit.observe.schedules import Scheduled
 
 _HEAD = ("schedule", "next", "on this machine's clock", "last")
+_STATES = {"ENABLED": "enabled", "DISABLED": "paused", "NOT_APPLIED": "not applied"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,6 +42,18 @@ class Timetable(Shown):
     schedules: tuple[Scheduled, ...]
     now: datetime
     where: str
+
+    def calendar(self, days: int = 7) -> Chart:
+        """The coming fires, drawn: a row a schedule, time to the right.
+
+        Parameters
+        ----------
+        days : int
+            How far ahead.
+        """
+        from mlops_kit.observe.charts_schedules import calendar
+
+        return calendar(self.schedules, self.now, days)
 
     def __len__(self) -> int:
         return len(self.schedules)
@@ -64,7 +78,7 @@ class Timetable(Shown):
             "timezone": one.timezone,
             "window": one.window,
             "target": one.target,
-            "state": "enabled" if one.enabled else "paused",
+            "state": _STATES[one.body["State"]],
             "next": list(one.next),
             "last": one.last,
             "result": one.result,
@@ -78,9 +92,10 @@ class Timetable(Shown):
     def _row(one: Scheduled) -> tuple[str, ...]:
         zone = ZoneInfo(one.timezone)
         when = f"{one.expression} {one.timezone}" + (f", within {one.window} min" if one.window else "")
-        coming = "\n".join(moment(fire, zone) for fire in one.next) or ("over" if one.enabled else "paused")
+        state = _STATES[one.body["State"]]
+        coming = "\n".join(moment(fire, zone) for fire in one.next) or ("over" if one.enabled else state)
         here = "\n".join(moment(fire, None) for fire in one.next)
-        last = [moment(one.last, zone), one.result] if one.last else ["never"]
+        last = [moment(one.last, zone), one.result] if one.last else ["never" if one.stands else state]
         if one.letters:
             last.append(f"{len(one.letters)} dead letter{'' if len(one.letters) == 1 else 's'}")
         return "\n".join((one.name, when, one.target)), coming, here, "\n".join(last)
@@ -163,6 +178,23 @@ def moment(when: datetime, zone: tzinfo | None) -> str:
 def utc(when: datetime) -> str:
     """A time as 2026-01-12T09:00:00Z."""
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment_of(text: str) -> datetime:
+    """A time as people write it, UTC unless it says otherwise.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no time.", suggestion="write it as 2026-01-31 or 2026-01-31T09:00:00Z."
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def find(schedules: Sequence[Scheduled], name: str, project: str) -> Scheduled:

@@ -161,6 +161,18 @@ def test_the_table_has_a_frame_and_an_html_form(session: Any) -> None:
     assert len(kit.schedules(session, "other")) == 0
 
 
+def test_the_jobs_of_the_platform_are_those_that_stand_and_those_that_its_pipelines_describe(
+    session: Any,
+) -> None:
+    found = kit.jobs(session)
+    states = {one["name"]: one["state"] for one in json.loads(found.json())}
+    assert states["retrain-demand"] == "not applied" and states["nightly"] == "enabled"
+    (retraining,) = (one for one in found.schedules if one.name == "retrain-demand")
+    assert retraining.target == "state machine clock-retraining-demand"
+    assert [f"{fire:%Y-%m-%dT%H:%MZ}" for fire in retraining.next] == ["2026-03-30T01:00Z"]
+    assert "not applied" in str(found) and "fires of" in found.calendar(days=1).summary
+
+
 def test_the_calendar_shows_the_coming_week(session: Any) -> None:
     chart = kit.calendar(session, days=7)
     nightly, frequent = 6, 7 * 24  # without the 29th; the hourly one
@@ -237,7 +249,7 @@ def test_an_expression_is_tried_without_a_server() -> None:
     [
         (("--expression", "cron(0 9 * * 2 *)"), "exactly one of day of month and day of week"),
         (("--expression", "rate(1 day)", "--timezone", "Mars/Base"), "'Mars/Base', which does not exist"),
-        (("--expression", "rate(1 day)", "--after", "soon"), "--after 'soon' is no time"),
+        (("--expression", "rate(1 day)", "--after", "soon"), "'soon' is no time"),
         (("--expression", "rate(1 day)", "retraining"), "not both"),
         (("--timezone", "UTC"), "go with --expression"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
@@ -61,20 +61,8 @@ def schedules(
 def _try(expression: str, timezone: str, after: str | None, count: int, as_json: bool) -> None:
     import mlops_kit as kit
 
-    found = kit.occurrences(expression, timezone, _time(after), count)
+    found = kit.occurrences(expression, timezone, after, count)
     click.echo(found.json() if as_json else str(found))
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"--after {text!r} is no time.", suggestion="write it as 2026-01-31 or 2026-01-31T09:00:00Z."
-        ) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 @schedules.command()

@@ -77,7 +77,12 @@ class Scheduled:
     @property
     def enabled(self) -> bool:
         """Whether it fires at all."""
-        return bool(self.body["State"] == "ENABLED")
+        return bool(self.body["State"] != "DISABLED")
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is in EventBridge Scheduler, or only described."""
+        return self.body["State"] in ("ENABLED", "DISABLED")
 
     @property
     def window(self) -> int:
@@ -123,8 +128,13 @@ def read(
     dead = [letter for arn in sorted(queues) for letter in letters(client("sqs"), arn)]
     runs = _Runs(client("stepfunctions"))
     told = [_told(client, one, now, dead, runs) for one in found]
+    return ordered(told)
+
+
+def ordered(schedules: Sequence[Scheduled]) -> list[Scheduled]:
+    """In the order of the next fire; what fires no more stands last."""
     never = datetime.max.replace(tzinfo=UTC)
-    return sorted(told, key=lambda one: (one.next[0] if one.next else never, one.group, one.name))
+    return sorted(schedules, key=lambda one: (one.next[0] if one.next else never, one.group, one.name))
 
 
 def stand(client: Clients, project: str, pipeline: str | None = None) -> list[Scheduled]:
@@ -271,7 +281,7 @@ def in_words(target: Mapping[str, Any]) -> str:
         return f"ECS task {task} on {name}"
     if service == "events":
         return f"event bus {name}, {target['EventBridgeParameters']['DetailType']}"
-    return f"{_KINDS.get(service, service)} {name}"
+    return f"{_KINDS.get(service, service)} {name}".strip()
 
 
 _KINDS = {
