@@ -209,11 +209,20 @@ def test_only_the_record_that_was_throttled_comes_again(
     assert place.letters() == []
 
 
-def test_an_applied_pipeline_is_started_once_by_a_record_that_its_input_names(
-    aws: EmbeddedAws, broker: Broker, tmp_path: Path
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[EmbeddedAws]:
+    """An embedded AWS that holds roles to their policies."""
+    server = EmbeddedAws(tmp_path / "state", ("--enforce-iam",))
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_an_applied_pipeline_is_started_by_a_record_within_what_its_role_may(
+    strict: EmbeddedAws, broker: Broker, tmp_path: Path
 ) -> None:
     project = f"kafka{uuid.uuid4().hex[:6]}"
-    settings = Settings(endpoint_url=aws.url, region=REGION, project=project, state_dir=tmp_path)
+    settings = Settings(endpoint_url=strict.url, region=REGION, project=project, state_dir=tmp_path)
     session = kit.session(settings)
     trigger = kit.KafkaTrigger(project, bootstrap_servers=(broker.server,), starting_position="TRIM_HORIZON")
     pipeline = Pipeline("waiting", "Waits.", WAITING, model="demand").adding(trigger)

@@ -125,19 +125,15 @@ class Mappings:
             now=self._context.clock.now,
             real=self.real_time,
         )
-        self._pollers[id] = Poller(plan, self.client(record["Region"]), self._as_role(record), reports)
+        client, as_role = self.client(record["Region"]), partial(self._client_of_role, record)
+        self._pollers[id] = Poller(plan, client, as_role, reports)
         self._pollers[id].start()
 
-    def _as_role(self, record: Record) -> kafka_calls.Client:
-        """Clients of the function's role, as long as there is the function."""
-        from botocore.exceptions import ClientError
-
+    def _client_of_role(self, record: Record, service: str) -> Any:
+        """A client of the function's role, asked for anew as the role may change."""
         context = self._context.within(record["Region"])
-        try:
-            found = context.client("lambda").get_function_configuration(FunctionName=record["FunctionArn"])
-        except ClientError:
-            return context.client
-        return context.acting(found["Role"], found["FunctionName"]).client
+        found = context.client("lambda").get_function_configuration(FunctionName=record["FunctionArn"])
+        return context.acting(found["Role"], found["FunctionName"]).client(service)
 
     def _begun(self, id: str, partitions: Sequence[int] | None) -> None:
         known = {} if partitions is None else {"KnownPartitions": list(partitions)}
