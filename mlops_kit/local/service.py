@@ -79,7 +79,20 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Request], "dict[str, Any] | Awaitable[dict[str, Any]]"]
+@dataclass(frozen=True)
+class Encoded:
+    """A whole answer of a JSON service in its wire form already, where encoding it anew would be slow.
+
+    Attributes
+    ----------
+    body : bytes
+        JSON.
+    """
+
+    body: bytes
+
+
+Handler = Callable[[Request], "dict[str, Any] | Encoded | Awaitable[dict[str, Any]]"]
 
 
 class Emit(Protocol):

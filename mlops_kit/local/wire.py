@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from mlops_kit.local import models, shapes
-from mlops_kit.local.service import AwsError, Request, Service, disk_refused
+from mlops_kit.local.service import AwsError, Encoded, Request, Service, disk_refused
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def error_answer(service: str, error: AwsError, request_id: str = "") -> HttpRes
 
 async def _handle(
     service: Service, name: str, params: dict[str, Any], request: HttpRequest, threads: ThreadPoolExecutor
-) -> dict[str, Any]:
+) -> dict[str, Any] | Encoded:
     handler = service.operations.get(name)
     if handler is None:
         raise AwsError("UnknownOperationException", f"The embedded AWS does not have {service.name}:{name}.")
@@ -142,7 +142,7 @@ async def _handle(
         result = await asyncio.get_running_loop().run_in_executor(threads, handler, call)
         if inspect.isawaitable(result):
             result = await result
-    return dict(result or {})
+    return result if isinstance(result, Encoded) else dict(result or {})
 
 
 def _parse(described: Any, request: HttpRequest) -> _Call:
@@ -241,8 +241,12 @@ def _from_text(shape: Any, text: str) -> Any:
             return text
 
 
-def _answer(described: Any, operation: Any, result: Mapping[str, Any], request_id: str) -> HttpResponse:
+def _answer(
+    described: Any, operation: Any, result: Mapping[str, Any] | Encoded, request_id: str
+) -> HttpResponse:
     headers = _headers(described, request_id)
+    if isinstance(result, Encoded):
+        return HttpResponse(200, headers, result.body)
     shape = operation.output_shape
     if described.metadata["protocol"] == "json":
         body = shapes.serialise(shape, result) if shape is not None else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -52,37 +53,71 @@ _WITHOUT_DETAILS = frozenset(
 ) | {"ParallelStateStarted", "LambdaFunctionStarted", "MapRunAborted", "MapRunSucceeded"}
 
 
+_quote = json.encoder.encode_basestring_ascii
+_TRUNCATABLE = {
+    name: f'"{name}Details":{{"truncated":false}}' for name in (*_DATA_FIELDS, "assignedVariables")
+}
+
+
 def encode(events: Iterable[Event]) -> str:
-    """Text of a run of events, for the history table."""
-    return dumps([tuple(event) for event in events])
+    """Text of a run of events for the history table: as GetExecutionHistory shows them, between commas.
+
+    The answer is then spliced from the rows, and no event that is read is parsed.
+    """
+    return ",".join(map(_text, events))
 
 
-def decode(rows: Iterable[Iterable[Any]]) -> list[Event]:
-    """Events of a text written by `encode`, already parsed as JSON."""
-    return [Event(*row) for row in rows]
+def _text(event: Event) -> str:
+    number, previous, time, kind, details = event
+    head = f'{{"timestamp":{round(time, 3)},"type":"{kind}","id":{number},"previousEventId":{previous}'
+    if kind in _WITHOUT_DETAILS:
+        return head + "}"
+    members = []
+    for name, value in details.items():
+        if value.__class__ is str:
+            members.append(f'"{name}":{_quote(value)}')
+        elif value is not None:
+            members.append(f'"{name}":{json.dumps(value)}')
+        if name in _TRUNCATABLE:
+            members.append(_TRUNCATABLE[name])
+    return f'{head},"{_details_member(kind)}":{{{",".join(members)}}}}}'
 
 
-def view(event: Event, with_data: bool = True) -> dict[str, Any]:
-    """One event in GetExecutionHistory's shape; the time stays epoch seconds."""
-    answer: dict[str, Any] = {
-        "timestamp": event.time,
-        "type": event.type,
-        "id": event.id,
-        "previousEventId": event.previous,
-    }
-    if event.type in _WITHOUT_DETAILS:
-        return answer
-    details = dict(event.details)
-    for field in _DATA_FIELDS:
-        if field in details:
-            if with_data:
-                details[f"{field}Details"] = {"truncated": False}
-            else:
-                del details[field]
-    if "assignedVariables" in details:
-        details["assignedVariablesDetails"] = {"truncated": False}
-    answer[_details_member(event.type)] = details
-    return answer
+class Row(NamedTuple):
+    """A row of the history table: ids of its first and last event, and its text."""
+
+    first: int
+    last: int
+    text: str
+
+
+def splice(rows: Iterable[Row], first: int, last: int) -> str:
+    """Text of the events with ids from first to last, out of the rows that hold them."""
+    parts = []
+    for row in rows:
+        text = row.text if row.text.startswith("{") else _renewed(row.text)
+        if row.first < first or row.last > last:
+            kept = [event for event in json.loads(f"[{text}]") if first <= event["id"] <= last]
+            text = json.dumps(kept)[1:-1]
+        parts.append(text)
+    return ",".join(filter(None, parts))
+
+
+def _renewed(text: str) -> str:
+    """A row as it was written before its text was the answer's."""
+    return encode(Event(*event) for event in json.loads(text))
+
+
+def reshaped(text: str, backwards: bool, with_data: bool) -> str:
+    """A spliced text in the other order, or without inputs and outputs."""
+    events = json.loads(f"[{text}]")
+    if not with_data:
+        for event in events:
+            details = event.get(_details_member(event["type"]), {})
+            for name in _DATA_FIELDS:
+                details.pop(name, None)
+                details.pop(f"{name}Details", None)
+    return json.dumps(events[::-1] if backwards else events)[1:-1]
 
 
 def _logged(level: str, kind: str) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_kit.local.stepfunctions import history
 from mlops_kit.local.stepfunctions.docs import Doc, dumps
-from mlops_kit.local.stepfunctions.history import Event, decode, encode
+from mlops_kit.local.stepfunctions.history import Event, encode
 
 if TYPE_CHECKING:
     from mlops_kit.local.stepfunctions.execution import Birth, Execution
@@ -208,14 +209,14 @@ class Ledger:
         )
         return {row["status"]: int(row["n"]) for row in rows}
 
-    def history(self, execution: int, first: int, last: int) -> list[Event]:
-        """Events with ids from first to last."""
+    def history(self, execution: int, first: int, last: int) -> str:
+        """Events with ids from first to last, as GetExecutionHistory shows them."""
         rows = self._store.query(
-            "SELECT events FROM sfn_history WHERE execution = ? AND first BETWEEN ? AND ? ORDER BY first",
-            (execution, first - _ROW + 1, last),
+            "SELECT first, last, events FROM sfn_history WHERE execution = ? AND first BETWEEN ? AND ? "
+            "AND last >= ? ORDER BY first",
+            (execution, first - _ROW + 1, last, first),
         )
-        found = (event for row in rows for event in decode(json.loads(row["events"])))
-        return [event for event in found if first <= event.id <= last]
+        return history.splice((history.Row(*row) for row in rows), first, last)
 
     def last_event(self, execution: int) -> int:
         """Id of the newest event."""

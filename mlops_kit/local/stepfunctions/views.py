@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from mlops_kit.local.service import AwsError, Handler, Request
+from mlops_kit.local.service import AwsError, Encoded, Handler, Request
 from mlops_kit.local.stepfunctions import history, ledger, names, paging
 from mlops_kit.local.stepfunctions.engine import Engine
 from mlops_kit.local.stepfunctions.machine_calls import described, moment
@@ -118,7 +119,7 @@ class Views:
             raise missing(arn)
         return {"machine": arn.rpartition(":")[0], "qualifier": arn}
 
-    def history(self, request: Request) -> dict[str, Any]:
+    def history(self, request: Request) -> Encoded:
         """GetExecutionHistory, forwards or backwards."""
         params = request.params
         row = self._row(params["executionArn"])
@@ -129,13 +130,16 @@ class Views:
         if backwards:
             end = int(place[0]) if place else last
             first = max(1, end - most + 1)
-            events = self._engine.book.history(row.id, first, end)[::-1]
             token = paging.token(first - 1) if first > 1 else None
         else:
             first = int(place[0]) if place else 1
-            events = self._engine.book.history(row.id, first, first + most - 1)
-            token = paging.token(first + most) if first + most - 1 < last else None
-        return {"events": [history.view(event, with_data) for event in events], "nextToken": token}
+            end = first + most - 1
+            token = paging.token(first + most) if end < last else None
+        events = self._engine.book.history(row.id, first, end)
+        if backwards or not with_data:
+            events = history.reshaped(events, backwards, with_data)
+        tail = f',"nextToken":{json.dumps(token)}' if token else ""
+        return Encoded(f'{{"events":[{events}]{tail}}}'.encode())
 
     # ---------------------------------------------------------------- map runs
     def _run(self, arn: str) -> dict[str, Any]:

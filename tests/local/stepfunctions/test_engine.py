@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_kit.local.clock import Clock
-from mlops_kit.local.service import Context, Request
+from mlops_kit.local.service import Context, Encoded, Request
 from mlops_kit.local.stepfunctions.api import StepFunctions
 from mlops_kit.local.stepfunctions.docs import Doc
 from mlops_kit.local.stepfunctions.frames import Frame
@@ -62,7 +62,8 @@ def service(tmp_path: Path) -> Iterator[StepFunctions]:
 
 
 def _call(service: StepFunctions, operation: str, **params: Any) -> Any:
-    return service.operations[operation](Request(operation, params, "us-east-1"))
+    answer = service.operations[operation](Request(operation, params, "us-east-1"))
+    return json.loads(answer.body) if isinstance(answer, Encoded) else answer
 
 
 def _start(service: StepFunctions, definition: dict[str, Any]) -> str:
