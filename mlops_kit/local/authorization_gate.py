@@ -68,14 +68,14 @@ class Kept:
 
 
 def _caller(scope: Scope, headers: dict[str, str]) -> policies.Caller | policies.Unknown | None:
-    """Who signed, in the header or in the query; None for the administrator, and for nobody."""
+    """Who signed, in the header or (a presigned URL) in the query; None for the administrator, and nobody."""
     found = re.search(r"Credential=([^/,]+)/", headers.get("authorization", ""))
     key, token = found[1] if found else "", headers.get("x-amz-security-token", "")
     query = scope.get("query_string", b"").decode("latin-1")
-    if not key and "X-Amz-Credential=" in query:
-        signed = dict(parse_qsl(query))
-        key = signed.get("X-Amz-Credential", "").partition("/")[0]
-        token = signed.get("X-Amz-Security-Token", "")
+    if not key and ("X-Amz-Credential=" in query or "AWSAccessKeyId=" in query):
+        signed = {name.lower(): value for name, value in parse_qsl(query)}
+        key = signed.get("awsaccesskeyid") or signed.get("x-amz-credential", "").partition("/")[0]
+        token = signed.get("x-amz-security-token", "")
     session = Session.of(key, token) if key else None
     if session is None:
         return policies.of_key(key) if key else None

@@ -78,13 +78,13 @@ def of_role(session: Session) -> Caller:
 def of_key(access_key: str) -> Caller | Unknown | None:
     """The caller of a key that IAM or STS has issued; None for anybody else's, who is the administrator.
 
-    A key that only STS can have issued, and has not, is nobody's.
+    A key that only STS can have issued, and has not, is nobody's; so is one that has expired or is inactive.
     """
     iam = module("core.iam_evaluator")
     found = iam.resolve_principal(access_key, ACCOUNT)
     if isinstance(found, iam.AuthError):
-        issued = access_key.startswith("ASIA") or found.code == "ExpiredTokenException"
-        return Unknown(found.code, found.message) if issued else None
+        dummy = found.code == "UnrecognizedClientException" and not access_key.startswith("ASIA")
+        return None if dummy else Unknown(found.code, found.message)
     if found.policies is None:
         return None
     return Caller(found.arn, found.type, found.account, found.policies, found.limits, found.keys)

@@ -63,7 +63,8 @@ class Asked:
     def __init__(self, request: wire.HttpRequest) -> None:
         self._request = request
         self._headers = dict(request.headers)
-        self._path = unquote(request.path)
+        bucket = module("app")._extract_s3_vhost_bucket(request.headers.get("host", ""))
+        self._path = (f"/{bucket}" if bucket else "") + unquote(request.path)
 
     @cached_property
     def _query(self) -> dict[str, list[str]]:

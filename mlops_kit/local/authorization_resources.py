@@ -49,6 +49,15 @@ class Call:
         value = self.params.get(member)
         return value if isinstance(value, str) else ""
 
+    def items(self, member: str) -> list[Any]:
+        """A member's list; empty without it."""
+        value = self.params.get(member)
+        return value if isinstance(value, list) else []
+
+    def texts(self, member: str) -> list[str]:
+        """The texts of a member's list."""
+        return [item for item in self.items(member) if isinstance(item, str)]
+
     def arn(self, kind: str, name: str) -> str:
         """ARN of a resource of the service: ``kind`` ends with what stands before the name."""
         return (
@@ -59,7 +68,7 @@ class Call:
 def resources(call: Call) -> list[str] | None:
     """ARNs that the call's action is authorised on, all of which must be allowed; None for others."""
     find = _SERVICES.get(call.prefix)
-    return None if find is None else list(dict.fromkeys(find(call))) or [ANY]
+    return None if find is None else list(dict.fromkeys(filter(None, find(call)))) or [ANY]
 
 
 def passed_roles(call: Call) -> Iterator[tuple[str, str]]:
@@ -121,7 +130,7 @@ _NOUNS = {
 
 def _sagemaker(call: Call) -> Iterator[str]:
     if call.path[:1] == ("endpoints",):
-        yield call.arn("endpoint/", call.path[1].lower())
+        yield call.arn("endpoint/", call.path[1].lower() if len(call.path) > 1 else ANY)
         return
     if call.text("ResourceArn"):
         yield call.text("ResourceArn")
@@ -214,8 +223,9 @@ def _athena(call: Call) -> Iterator[str]:
 # --------------------------------------------------------------------------- events, Lambda, logs and others
 def _events(call: Call) -> Iterator[str]:
     if call.operation == "PutEvents":
-        buses = [entry.get("EventBusName") or "default" for entry in call.params.get("Entries") or ()]
-        yield from (call.arn("event-bus/", bus) for bus in buses)
+        for entry in call.items("Entries"):
+            bus = entry.get("EventBusName") if isinstance(entry, Mapping) else None
+            yield call.arn("event-bus/", bus if bus and isinstance(bus, str) else "default")
     elif call.text("ResourceARN"):
         yield call.text("ResourceARN")
     elif name := call.text("Rule") or (call.text("Name") if "Rule" in call.operation else ""):
@@ -252,8 +262,7 @@ def _logs(call: Call) -> Iterator[str]:
         return
     else:
         named = call.text("logGroupName") or call.text("logGroupIdentifier").partition(":log-group:")[2]
-        groups = [named] if named else [*(call.params.get("logGroupNames") or ())]
-        for group in groups or [""]:
+        for group in [named] if named else call.texts("logGroupNames") or [""]:
             yield call.arn(
                 "log-group:", f"{group.removesuffix(':*')}:log-stream:{call.text('logStreamName')}"
             )
@@ -282,7 +291,7 @@ def _ecs(call: Call) -> Iterator[str]:
         yield call.arn("task-definition/", call.text("taskDefinition"))
         return
     cluster = call.text("cluster").rpartition("/")[2] or "default"
-    tasks = [call.text("task")] if call.text("task") else call.params.get("tasks") or ()
+    tasks = [call.text("task")] if call.text("task") else call.texts("tasks")
     yield from (call.arn("task/", task if task.startswith("arn:") else f"{cluster}/{task}") for task in tasks)
     if not tasks and call.text("cluster"):
         yield call.arn("cluster/", call.text("cluster"))

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
+
 from mlops_kit.local.authorization import Credentials
 from mlops_kit.local.clients import client
 from tests.conftest import REGION, EmbeddedAws
@@ -71,6 +73,18 @@ class Enforcing:
         given = self.aws.client("sts").assume_role(RoleArn=role, RoleSessionName=session)["Credentials"]
         keys = Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
         return lambda service: client(self.aws.url, REGION, service, keys)
+
+    def boto(self, role: str, service: str, **more: Any) -> Any:
+        """A client of boto3 itself as a role."""
+        given = self.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="tester")["Credentials"]
+        return boto3.client(
+            service,
+            region_name=REGION,
+            aws_access_key_id=given["AccessKeyId"],
+            aws_secret_access_key=given["SecretAccessKey"],
+            aws_session_token=given["SessionToken"],
+            **{"endpoint_url": self.aws.url, **more},
+        )
 
     def machine(self, role: str, definition: dict[str, Any], **more: Any) -> str:
         created = self.aws.client("stepfunctions").create_state_machine(

@@ -10,6 +10,8 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from mlops_kit.local.authorization_resources import Call, passed_roles, resources
 
@@ -196,3 +198,24 @@ def test_roles_are_passed_wherever_a_request_hands_one_to_a_service() -> None:
         call = Call(prefix, operation, REGION, params)
         assert list(passed_roles(call)) == [(role, f"{service}.amazonaws.com")]
     assert not list(passed_roles(Call("sagemaker", "DescribeTrainingJob", REGION, {"RoleArn": role})))
+
+
+JSON = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.text(max_size=8),
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+MEMBERS = sorted({member for _, params, _, _ in CASES for member in params} | {"Tags", "tasks", "RoleArn"})
+
+
+@given(
+    some.sampled_from(sorted({case[0] for case in CASES})),
+    some.dictionaries(some.sampled_from(MEMBERS), JSON, max_size=4),
+    some.lists(some.sampled_from(["endpoints", "functions", "schedules", "tags", "layers", "x"]), max_size=3),
+)
+def test_any_request_is_asked_for_on_something(action: str, params: dict[str, Any], path: list[str]) -> None:
+    prefix, _, operation = action.partition(":")
+    call = Call(prefix, operation, REGION, params, tuple(path))
+    found = resources(call)
+    assert found and all(found)
+    assert all(isinstance(role, str) for role, _ in passed_roles(call))

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
 
+from mlops_kit.cli import cli
 from mlops_kit.errors import UsageError
 from mlops_kit.local import control
 from mlops_kit.local.authorization import Session
@@ -326,3 +334,68 @@ def test_the_status_says_it_and_a_laxer_server_is_not_taken_for_it(tmp_path: Pat
         assert not control.start(folder, port=0).enforces_iam  # an option of the server, not of the folder
     finally:
         control.stop(folder)
+
+
+def test_a_bucket_in_the_host_name_is_the_same_bucket(iam: Enforcing) -> None:
+    bucket, role = iam.bucket(key="1"), iam.role()
+    keys = Session(role, "tester").credentials
+    signed = f"AWS4-HMAC-SHA256 Credential={keys.access_key}/20110701/{REGION}/s3/aws4_request, Signature=x"
+
+    def get() -> bytes:
+        headers = {
+            "Host": f"{bucket}.s3.localhost",
+            "Authorization": signed,
+            "X-Amz-Security-Token": keys.token,
+        }
+        connection = HTTPConnection("127.0.0.1", iam.aws.port)
+        connection.request("GET", "/key", headers=headers)
+        answer = connection.getresponse().read()
+        connection.close()
+        return answer
+
+    assert f's3:GetObject on resource: "arn:aws:s3:::{bucket}/key"' in html.unescape(get().decode())
+    iam.grant(role, allow("s3:GetObject", f"arn:aws:s3:::{bucket}/key"))
+    assert get() == b"1"
+
+
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_a_presigned_url_may_do_what_its_signer_may(iam: Enforcing, version: str) -> None:
+    bucket, role = iam.bucket(key="1"), iam.role()
+    s3 = iam.boto(role, "s3", config=Config(signature_version=version))
+    url = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "key"})
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(url)
+    iam.grant(role, allow("s3:GetObject", f"arn:aws:s3:::{bucket}/key"))
+    with urlopen(url) as answer:
+        assert answer.read() == b"1"
+
+
+def test_an_inactive_key_of_a_user_is_nobody_s(iam: Enforcing) -> None:
+    users, name = iam.aws.client("iam"), unique("user")
+    users.create_user(UserName=name)
+    made = users.create_access_key(UserName=name)["AccessKey"]
+    sqs = boto3.client(
+        "sqs",
+        endpoint_url=iam.aws.url,
+        region_name=REGION,
+        aws_access_key_id=made["AccessKeyId"],
+        aws_secret_access_key=made["SecretAccessKey"],
+    )
+    with pytest.raises(ClientError, match=f":user/{name} is not authorized to perform: sqs:listqueues"):
+        sqs.list_queues()
+    users.update_access_key(UserName=name, AccessKeyId=made["AccessKeyId"], Status="Inactive")
+    with pytest.raises(ClientError, match="security token included in the request is invalid"):
+        sqs.list_queues()
+
+
+def test_the_command_starts_it_so_and_says_so(tmp_path: Path) -> None:
+    def said(*words: str) -> str:
+        done = CliRunner().invoke(cli, ["local", *words, "--state-dir", str(tmp_path / "state")])
+        assert not done.exit_code, done.output
+        return done.output
+
+    try:
+        assert "Roles are held to their policies." in said("start", "--port", "0", "--enforce-iam")
+        assert "held to their policies" in said("status")
+    finally:
+        said("stop")
