@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
@@ -87,12 +87,12 @@ class Poller:
     client: Client
     as_role: Client
     reports: Reports
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _waiting: list[_Batch] = field(default_factory=list)
-    _read: dict[int, int] = field(default_factory=dict)  # by partition, the offset after the last one
-    _paused: set[int] = field(default_factory=set)
-    _known: Sequence[int] | None = None
-    _thread: threading.Thread | None = None
+    _stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    _waiting: list[_Batch] = field(default_factory=list, init=False)
+    _read: dict[int, int] = field(default_factory=dict, init=False)  # by partition, the last one's offset + 1
+    _paused: set[int] = field(default_factory=set, init=False)
+    _known: Sequence[int] | None = field(default=None, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Begin to read."""
@@ -186,10 +186,11 @@ class Poller:
             return records
         before = (self.reports.real() - self.plan.oldest) * 1000
         old = tuple(one for one in records if 0 <= one.timestamp < before)
-        if old:
-            ending = Ending("RecordAgeExceeded", batch.attempts)
-            self._attempt(replace(batch, records=old, ending=ending))
-        return tuple(one for one in records if one not in old)
+        if not old:
+            return records
+        ending = Ending("RecordAgeExceeded", batch.attempts)
+        self._attempt(replace(batch, records=old, ending=ending))
+        return tuple(one for one in records if not 0 <= one.timestamp < before)
 
     def _call(self, batch: _Batch) -> None:
         if len(batch.records) == 1 and too_large(self.plan.source, batch.records):
@@ -230,13 +231,11 @@ class Poller:
         for record in (record for batch in self._waiting for record in batch.records):
             held[record.partition] = min(record.offset, held.get(record.partition, record.offset))
         reader.commit({**self._read, **held})
-        self._rest(reader.pause, held.keys() - self._paused)
-        self._rest(reader.resume, self._paused - held.keys())
+        if more := held.keys() - self._paused:
+            reader.pause(more)
+        if free := self._paused - held.keys():
+            reader.resume(free)
         self._paused = set(held)
-
-    def _rest(self, change: Callable[[Iterable[int]], None], partitions: set[int]) -> None:
-        if partitions:
-            change(partitions)
 
     def _look(self, reader: Reader) -> None:
         try:
