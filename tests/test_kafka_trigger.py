@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -173,6 +174,60 @@ def test_without_a_network_every_record_comes_again(place: Place, monkeypatch: p
     assert failures(kafka_trigger.handler(event, None)) == again
 
 
+NASTY = (
+    *(
+        "",
+        " ",
+        "null",
+        "1",
+        '"x"',
+        "[]",
+        "{}",
+        "NaN",
+        "{" * 2000,
+        "[" * 100_000,
+        "9" * 5000,
+        '{"model": NaN}',
+    ),
+    *(
+        '{"model": null}',
+        '{"model": ""}',
+        '{"model": "m", "as_of": null}',
+        '{"model": "m", "as_of": 20110701}',
+    ),
+    *(
+        '{"model": "m", "as_of": ""}',
+        '{"model": "m", "as_of": "\\ud800"}',
+        '{"model": "m", "as_of": "2011-13-01"}',
+    ),
+    *(
+        '{"model": "m", "as_of": "２０１１-07-01"}',
+        '{"model": "m", "as_of": "2011-07-01\\n"}',
+        '{"detail": null}',
+    ),
+    *('{"model": "m", "as_of": "2011-07-01T25:00Z"}', '{"model": "m", "time": []}', '{"detail-type": {}}'),
+)
+
+
+def test_whatever_a_record_holds_it_blocks_nothing_and_is_not_lost(place: Place) -> None:
+    now = int(time.time() * 1000)
+    given = [
+        {
+            "topic": "t",
+            "partition": 0,
+            "offset": offset,
+            "timestamp": now,
+            "value": base64.b64encode(value).decode(),
+        }
+        for offset, value in enumerate((*(text.encode() for text in NASTY), b"\xff", b"\x00"))
+    ]
+    assert (
+        failures(kafka_trigger.handler({"eventSource": "aws:kafka", "records": {"t-0": given}}, None)) == []
+    )
+    assert place.executions() == []
+    assert sorted(int(one["offset"]) for one in place.letters()) == list(range(len(given)))
+
+
 class Refusing(BaseHTTPRequestHandler):
     """AWS when it is asked too much: StartExecution of the second offset is throttled."""
 
@@ -240,6 +295,7 @@ def test_an_applied_pipeline_is_started_by_a_record_within_what_its_role_may(
     assert eventually(started) == [
         {"as_of": "2011-07-01", "trigger": {"kind": "kafka", "name": project, "id": f"{project}-0@1"}}
     ]
+    assert list(kit.history(session, pipeline)["trigger"]) == [f"kafka {project}"]
     url = session.client("sqs").get_queue_url(QueueName=f"{project}-waiting-Kafka-dead-letters")["QueueUrl"]
     received = session.client("sqs").receive_message(QueueUrl=url, MessageAttributeNames=["All"])
     (letter,) = received["Messages"]

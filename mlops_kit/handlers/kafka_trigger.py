@@ -31,7 +31,7 @@ MESSAGE_LIMIT = (
     262_144  # bytes of an SQS message with its attributes, of which these are spared for the latter
 )
 _ATTRIBUTES = 4096
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?Z)?")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?Z)?", re.ASCII)
 _BUSY = {"ExecutionLimitExceeded", "RequestTimeout", "ServiceUnavailable", "TooManyRequestsException"}
 
 logger = logging.getLogger(__name__)
