@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         session,
         template,
     )
+    from mlops_kit.public_drift import simulate, watched
     from mlops_kit.public_runs import (
         champion,
         find,
@@ -90,8 +91,10 @@ __all__ = [
     "runs_chart",
     "schedules",
     "session",
+    "simulate",
     "stop",
     "template",
+    "watched",
 ]
 
 # A public name must not be a module's name too: importing the module would put it over the name.
@@ -102,6 +105,7 @@ _MODULES = {
     "mlops_kit.pipeline": "Function GlueJob Pipeline",
     "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan "
     "removal session template",
+    "mlops_kit.public_drift": "simulate watched",
     "mlops_kit.public_runs": "champion find history latest redrive redrives report run runs_chart stop",
     "mlops_kit.public_schedules": "calendar fire jobs occurrences pause resume schedules",
     "mlops_kit.settings": "Settings",

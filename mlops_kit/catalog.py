@@ -42,11 +42,20 @@ def entries() -> list[Entry]:
     """Every module of ``pipelines`` with a function ``build``, by name; none of them is imported."""
     found = []
     for path in sorted(_folder().glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = _parsed(path)
         if any(isinstance(node, ast.FunctionDef) and node.name == "build" for node in tree.body):
             words = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
             found.append(Entry(path.stem.replace("_", "-"), f"{PACKAGE}.{path.stem}", words))
     return found
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"), filename=path.name)
+    except SyntaxError as error:
+        raise UsageError(
+            f"{PACKAGE}/{path.name} is no Python.", cause=f"line {error.lineno}: {error.msg}"
+        ) from None
 
 
 def build(settings: Settings, text: str) -> Pipeline:

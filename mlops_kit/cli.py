@@ -34,6 +34,7 @@ _COMMANDS = (
     looking.report,
     drifting.profile,
     drifting.drift,
+    drifting.simulate,
     running.notebook,
 )
 

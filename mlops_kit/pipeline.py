@@ -124,6 +124,8 @@ class Pipeline:
         Bundled data that it reads.
     reads, writes : tuple of str
         S3 prefixes in the data bucket for the role of its SageMaker jobs and models.
+    replay : str, optional
+        ``module:function`` that gives a `mlops_kit.drift.simulate.Replay` of its model, for simulations.
     resources : mapping
         Further resources of its template by logical id, in CloudFormation's words, such as a table.
     """
@@ -144,6 +146,7 @@ class Pipeline:
     drift_rules: tuple[DriftRule, ...] = ()
     kafka: tuple[KafkaTrigger, ...] = ()
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    replay: str | None = None
 
     def _facts(self) -> dict[str, str]:
         facts = {

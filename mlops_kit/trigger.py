@@ -147,6 +147,11 @@ class DriftRule:
     name: str | None = None
     input: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """Its name within its pipeline."""
+        return self.name or "-".join(["drift", self.statistic.replace("_", "-"), *self.features[:2]])
+
 
 @dataclass(frozen=True)
 class KafkaTrigger:

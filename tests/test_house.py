@@ -45,7 +45,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "never": ("sagemaker", "stepfunctions", "pandas", "matplotlib", "pipelines"),
     },
     "pipelines": {
-        "kit": (*BASE, "mlops_kit.build", "pipelines"),
+        "kit": (*BASE, "mlops_kit.build", "mlops_kit.drift", "pipelines"),
         "never": ("stepfunctions", "sagemaker"),
     },
 }

@@ -100,11 +100,6 @@ def pattern(rule: DriftRule, model: str) -> dict[str, Any]:
     return {"source": [SOURCE], "detail-type": [DETECTED, MEASURED], "detail": detail}
 
 
-def name(rule: DriftRule) -> str:
-    """Name within its pipeline, letters, digits and ``-``: its own, or what it says."""
-    return rule.name or "-".join(["drift", rule.statistic.replace("_", "-"), *rule.features[:2]])
-
-
 def resources(stack: str, pipeline: Pipeline, tags: Tags) -> dict[str, Any]:
     """Rules on the project's bus that start the state machine, their role, and their dead letters.
 
@@ -121,13 +116,13 @@ def resources(stack: str, pipeline: Pipeline, tags: Tags) -> dict[str, Any]:
     }
     for rule in pipeline.drift_rules:
         check(rule, pipeline.model)
-        logical = f"{re.sub('[^A-Za-z0-9]', '', name(rule).title())}Rule"
+        logical = f"{re.sub('[^A-Za-z0-9]', '', rule.label.title())}Rule"
         if logical in found:
             raise UsageError(
-                f"Two drift rules of {pipeline.name!r} are named {name(rule)!r}.",
+                f"Two drift rules of {pipeline.name!r} are named {rule.label!r}.",
                 suggestion="give one a name.",
             )
-        found[logical] = _rule(f"{stack}-{name(rule)}", rule, str(rule.model or pipeline.model))
+        found[logical] = _rule(f"{stack}-{rule.label}", rule, str(rule.model or pipeline.model))
     return found
 
 

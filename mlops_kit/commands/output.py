@@ -74,7 +74,18 @@ def frame(found: pd.DataFrame) -> None:
     from mlops_kit.deploy.plan import text_table
     from mlops_kit.observe.charts import duration
 
-    columns = ["pipeline", "name", "as_of", "status", "started", "seconds", "retries", "verdict", "failed in"]
+    columns = [
+        "pipeline",
+        "name",
+        "as_of",
+        "trigger",
+        "status",
+        "started",
+        "seconds",
+        "retries",
+        "verdict",
+        "failed in",
+    ]
     if found.empty:
         click.echo("No run yet. Start one: mlops-kit run PIPELINE")
         return

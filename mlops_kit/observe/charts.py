@@ -98,7 +98,7 @@ def gantt(execution: Execution) -> Chart:
     """
     visits = [visit for visit in execution.visits if visit.attempts or visit.kind == "Wait"]
     names = list(dict.fromkeys(visit.state for visit in visits))
-    figure, axes = _figure(9, 1.1 + 0.36 * max(len(names), 1))
+    figure, axes = new_figure(9, 1.1 + 0.36 * max(len(names), 1))
     used: dict[str, None] = {}
     ends = [_draw_visit(axes, names.index(visit.state), visit, execution, used) for visit in visits]
     span = max([*ends, execution.seconds or 0.0, 0.1])
@@ -113,7 +113,7 @@ def gantt(execution: Execution) -> Chart:
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0, span * 1.14)
     axes.set_xlabel("seconds since the start")
-    _title(axes, f"{execution.name}: {_ended(execution)}")
+    title(axes, f"{execution.name}: {_ended(execution)}")
     _legend(axes, used)
     slowest = max(visits, key=lambda visit: visit.seconds or 0.0, default=None)
     words = f", longest {slowest.state} ({duration(slowest.seconds)})" if slowest else ""
@@ -131,7 +131,7 @@ def runs(executions: Sequence[tuple[str, Execution]]) -> Chart:
         In any order.
     """
     ordered = sorted((execution for _, execution in executions), key=lambda execution: execution.started)
-    figure, axes = _figure(9, 3)
+    figure, axes = new_figure(9, 3)
     used: dict[str, None] = {}
     for place, execution in enumerate(ordered):
         seconds = execution.seconds or 0.0
@@ -142,7 +142,7 @@ def runs(executions: Sequence[tuple[str, Execution]]) -> Chart:
     axes.set_xlim(-0.8, max(len(ordered), 3) - 0.2)
     axes.margins(y=0.2)
     axes.set_ylabel("duration [s]")
-    _title(axes, "How long each run took")
+    title(axes, "How long each run took")
     _legend(axes, used)
     counts = {
         status: sum(e.status == status for e in ordered)
@@ -172,7 +172,7 @@ def metric_over_runs(frame: pd.DataFrame, metric: str = "wape", limit: float | N
     known = [str(one).removeprefix("challenger ") for one in frame if str(one).startswith("challenger ")]
     if known and metric not in known:
         raise UsageError(f"The runs have no metric {metric!r}.", suggestion=f"use one of {', '.join(known)}.")
-    figure, axes = _figure(9, 3)
+    figure, axes = new_figure(9, 3)
     columns = {role: f"{role} {metric}" for role in ("challenger", "champion")}
     shown = (
         frame[::-1].dropna(subset=[columns["challenger"]]) if columns["challenger"] in frame else frame[:0]
@@ -192,9 +192,9 @@ def metric_over_runs(frame: pd.DataFrame, metric: str = "wape", limit: float | N
     axes.set_ylabel(metric.upper())
     axes.margins(x=0.1, y=0.25)
     axes.set_xlim(-0.5, max(len(shown), 3) - 0.5)
-    _title(axes, f"{metric.upper()} over the runs" + (f" ({UNITS[metric]})" if metric in UNITS else ""))
+    title(axes, f"{metric.upper()} over the runs" + (f" ({UNITS[metric]})" if metric in UNITS else ""))
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(**_ABOVE).set_in_layout(False)
+        axes.legend(**ABOVE).set_in_layout(False)
     return Chart(figure, f"{metric} over {len(shown)} judged run{'' if len(shown) == 1 else 's'}")
 
 
@@ -208,7 +208,7 @@ def comparison(metrics: Mapping[str, Mapping[str, float] | None]) -> Chart:
     """
     roles = [role for role in ROLES if metrics.get(role)]
     names = list(metrics["challenger"] or {})
-    figure, panels = _figure(2.2 * max(len(names), 1), 2.9, columns=max(len(names), 1))
+    figure, panels = new_figure(2.2 * max(len(names), 1), 2.9, columns=max(len(names), 1))
     for axes, name in zip(panels, names, strict=False):
         for place, role in enumerate(roles):
             value = (metrics[role] or {}).get(name)
@@ -245,7 +245,7 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _figure(width: float, height: float, columns: int = 0) -> tuple[Any, Any]:
+def new_figure(width: float, height: float, columns: int = 0) -> tuple[Any, Any]:
     """A figure without pyplot, and its axes: one, or an array of ``columns``."""
     from matplotlib.figure import Figure
 
@@ -263,7 +263,7 @@ def _style(status: str, used: dict[str, None]) -> dict[str, Any]:
 
 
 # a legend right above the plot, where no bar can be
-_ABOVE: dict[str, Any] = {
+ABOVE: dict[str, Any] = {
     "frameon": False,
     "fontsize": 8,
     "loc": "lower right",
@@ -273,7 +273,8 @@ _ABOVE: dict[str, Any] = {
 }
 
 
-def _title(axes: Axes, words: str) -> None:
+def title(axes: Axes, words: str) -> None:
+    """A chart's title, to the left."""
     axes.set_title(words, loc="left", fontsize=10)
 
 
@@ -294,7 +295,7 @@ def _legend(axes: Axes, used: Mapping[str, None]) -> None:
         if status in used
     ]
     if handles:
-        axes.legend(handles=handles, **_ABOVE).set_in_layout(False)
+        axes.legend(handles=handles, **ABOVE).set_in_layout(False)
 
 
 def _draw_visit(axes: Axes, row: int, visit: Visit, execution: Execution, used: dict[str, None]) -> float:
