@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops_kit.drift.statistics import bins
 from mlops_kit.errors import UsageError
-from mlops_kit.observe.charts import ABOVE, ROLES, Chart, new_figure, title
+from mlops_kit.observe.charts import ROLES, Chart, new_figure, title
 
 if TYPE_CHECKING:
     from mlops_kit.drift.profile import Profile
@@ -56,7 +56,7 @@ def heat_map(windows: Sequence[Window], statistic: str = "psi", limit: float | N
             axes.text(
                 column,
                 row,
-                f"{value:.2g}",
+                f"{value:.2g}" if value >= low else "0",
                 ha="center",
                 va="center",
                 fontsize=7,
@@ -120,7 +120,7 @@ def errors(
             )
         axes.tick_params(axis="x", labelrotation=60, labelsize=7)
         axes.set_xlabel("end of the window")
-        axes.legend(**ABOVE).set_in_layout(False)
+        axes.legend(fontsize=7, loc="best")
         title(axes, words)
     return Chart(figure, f"WAPE {wape[0]:.3f} to {wape[-1]:.3f}, bias {bias[0]:+.3f} to {bias[-1]:+.3f}")
 
@@ -148,7 +148,9 @@ def then_and_now(reference: Profile, window: Profile, features: Sequence[str], w
             axes.bar(at, shares, width=0.4, color=colour, hatch=hatch, edgecolor="white", label=label)
         axes.set_title(name, fontsize=9, loc="left")
         axes.set_xlabel("decile of the training" if name in reference.numeric else "value", fontsize=8)
-        axes.set_xticks([])
+        labels = list(reference.categories[name].counts) if name in reference.categories else []
+        axes.set_xticks([number + 0.2 for number in range(len(labels))], labels, fontsize=8)
+        axes.tick_params(axis="y", labelsize=8)
     panels[0].set_ylabel("share of rows")
-    panels[0].legend(fontsize=7)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8)
     return Chart(figure, f"{', '.join(features)}: training beside {when}")
