@@ -12,7 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from benchmarks.measure import HERE, Sample, run, table
 
@@ -53,7 +53,7 @@ for name in before:
         counts = [before[name].value_counts(), now[name].value_counts()]
         p = stats.chi2_contingency(pd.DataFrame(counts)).pvalue
     found += [name] * bool(p < 0.01 / len(before.columns))
-print(json.dumps(found))
+json.dump(found, open(sys.argv[3], 'w'))
 """
 NANNYML = """
 import os, sys, json
@@ -64,7 +64,7 @@ calculator = nannyml.UnivariateDriftCalculator(column_names=list(before), chunk_
 calculator.fit(before)
 result = calculator.calculate(now).filter(period="analysis").to_df()
 alerts = result.xs("alert", axis=1, level=2).any()
-print(json.dumps(sorted({name for (name, _), alert in alerts.items() if alert})))
+json.dump(sorted({name for (name, _), alert in alerts.items() if alert}), open(sys.argv[3], 'w'))
 """
 EVIDENTLY = """
 import sys, json
@@ -74,7 +74,8 @@ from evidently.presets import DataDriftPreset
 before, now = pd.read_parquet(sys.argv[1]), pd.read_parquet(sys.argv[2])
 found = json.loads(Report([DataDriftPreset()]).run(now, before).json())
 verdicts = [one for one in found["metrics"] if "column" in one["config"]]
-print(json.dumps([one["config"]["column"] for one in verdicts if one["value"] >= one["config"]["threshold"]]))
+named = [one["config"]["column"] for one in verdicts if one["value"] >= one["config"]["threshold"]]
+json.dump(named, open(sys.argv[3], "w"))
 """
 
 
@@ -138,8 +139,9 @@ def _all(python: str, kept: str, before: str, now: str) -> dict[str, Checked]:
 
 
 def _peer(argv: list[str], times: int = 3) -> Checked:
-    done = subprocess.run(argv, check=True, capture_output=True, text=True)
-    return Checked(run(argv, times=times), set(json.loads(done.stdout.strip().splitlines()[-1])))
+    with NamedTemporaryFile() as named:
+        sample = run([*argv, named.name], times=times)
+        return Checked(sample, set(json.load(named)))
 
 
 if __name__ == "__main__":
