@@ -63,7 +63,7 @@ class Saver:
         self._changed |= names
         if awaited:
             self._awaited |= names
-        if self._loop is not None:
+        if self._loop is not None and self._timer is None:  # else the save that comes takes these along
             self._loop.call_soon_threadsafe(self._arm)
 
     def settle(self) -> None:

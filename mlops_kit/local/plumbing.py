@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_kit.local.service import ACCOUNT
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_DATA = 1000  # metric values in one call, as AWS takes them
 _LINES = 1000  # of log in one call: AWS takes at most 10,000, and the loop must breathe
 
 
@@ -46,6 +47,8 @@ class Plumbing:
         self._clock = clock
         self._region = region
         self._waiting: deque[tuple[str, str, Any]] = deque()
+        self._metrics: deque[tuple[tuple[str, str], dict[str, Any]]] = deque()  # by region and namespace
+        self._woken = False
         self._streams: set[tuple[str, str, str]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -92,11 +95,12 @@ class Plumbing:
         pairs = [{"Name": key, "Value": text} for key, text in dimensions.items()]
         datum = {"MetricName": name, "Value": value, "Unit": unit, "Dimensions": pairs}
         datum["Timestamp"] = self._clock.now()
-        self._put("metric", region, {"Namespace": namespace, "MetricData": [datum]})
+        self._metrics.append(((region or self._region, namespace), datum))
+        self._rouse()
 
     async def drain(self) -> None:
         """Wait until everything said so far has arrived."""
-        while self._task is not None or self._waiting:
+        while self._task is not None or self._waiting or self._metrics:
             if self._task is None:
                 self._wake()
             else:
@@ -104,24 +108,41 @@ class Plumbing:
 
     def _put(self, kind: str, region: str, item: Any) -> None:
         self._waiting.append((kind, region or self._region, item))
-        if self._loop is not None and not self._loop.is_closed():
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """Wake the loop once for all that comes until it looks: each waking is a call to the system."""
+        if not self._woken and self._loop is not None and not self._loop.is_closed():
+            self._woken = True
             self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
+        self._woken = False
         if self._task is None:
             self._task = asyncio.ensure_future(self._empty())
 
     async def _empty(self) -> None:
         try:
-            while self._waiting:
-                kind, region, item = self._waiting.popleft()
-                try:
-                    await self._deliver(kind, region, item)
-                except Exception:
-                    logger.exception("an internal %s was lost", kind)
-                await asyncio.sleep(0)
+            while self._waiting or self._metrics:
+                for kind, region, item in self._next():
+                    try:
+                        await self._deliver(kind, region, item)
+                    except Exception:
+                        logger.exception("an internal %s was lost", kind)
+                    await asyncio.sleep(0)
         finally:
             self._task = None
+
+    def _next(self) -> Iterator[tuple[str, str, Any]]:
+        """The oldest event or lines, and all metrics that wait, in as few calls as can be."""
+        if self._waiting:
+            yield self._waiting.popleft()
+        data: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for _ in range(min(len(self._metrics), _DATA)):
+            place, datum = self._metrics.popleft()
+            data.setdefault(place, []).append(datum)
+        for (region, namespace), found in data.items():
+            yield "metric", region, {"Namespace": namespace, "MetricData": found}
 
     async def _deliver(self, kind: str, region: str, item: Any) -> None:
         with self._ministack.scope(ACCOUNT, region):

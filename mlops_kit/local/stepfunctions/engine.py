@@ -127,6 +127,14 @@ class Engine:
                 if self.trouble:
                     raise disk_refused(self.trouble) from None
 
+    async def answered(self, work: Future[T]) -> T:
+        """`answer` for a caller on another loop."""
+        waiting = asyncio.wrap_future(work)
+        while not (await asyncio.wait((waiting,), timeout=_PATIENCE))[0]:
+            if self.trouble:
+                raise disk_refused(self.trouble)
+        return waiting.result()
+
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self.spawn(self._write())

@@ -215,13 +215,16 @@ class Ledger:
             "SELECT first, last, events FROM sfn_history WHERE execution = ? AND first BETWEEN ? AND ? "
             "AND last >= ? ORDER BY first",
             (execution, first - _ROW + 1, last, first),
+            pending=False,
         )
         return history.splice((history.Row(*row) for row in rows), first, last)
 
     def last_event(self, execution: int) -> int:
         """Id of the newest event."""
         rows = self._store.query(
-            "SELECT last FROM sfn_history WHERE execution = ? ORDER BY first DESC LIMIT 1", (execution,)
+            "SELECT last FROM sfn_history WHERE execution = ? ORDER BY first DESC LIMIT 1",
+            (execution,),
+            pending=False,
         )
         return int(rows[0]["last"]) if rows else 0
 

@@ -17,6 +17,7 @@ from mlops_kit.local.stepfunctions.engine import Engine
 from mlops_kit.local.stepfunctions.execution import Birth, Execution
 from mlops_kit.local.stepfunctions.machine_calls import moment
 from mlops_kit.local.stepfunctions.machines import Choice, Machines
+from mlops_kit.local.stepfunctions.program import Scope
 
 _REDRIVABLE_DAYS = 14
 _MOST_OPEN = 20_000  # executions in memory at a time; AWS allows a million (Step Functions service quotas)
@@ -39,28 +40,38 @@ class Starts:
         }
 
     # ------------------------------------------------------------------- start
-    def start(self, request: Request) -> dict[str, Any]:
+    async def start(self, request: Request) -> dict[str, Any]:
         """StartExecution: idempotent by name and input while the execution runs; on disk when answered."""
         params = request.params
         choice = self._choice(params["stateMachineArn"])
         document = checked_input(params.get("input"))
         name = names.check_name(params["name"]) if params.get("name") else names.new_name()
         self._room()
-        if choice.machine.type == "EXPRESS" or not params.get("name"):
-            birth = self._birth(choice, name, document, params)
-            return self._launch(birth, choice)
-        arn = names.execution_arn(choice.machine.arn, name)
-        with self._turn(arn):
-            # One that has begun or ended is in memory until the disk has it.
-            known = self._engine.book.find(arn, pending=arn in self._engine.executions)
-            if known is not None:
-                return _known(known, document)
-            birth = self._birth(choice, name, document, params)
-            return self._launch(birth, choice)
+        birth = self._birth(choice, name, document, params)
+        scope = self._machines.scope(birth.revision)
+        unique = choice.machine.type == "EXPRESS" or not params.get("name")
+        work = lifecycle.launch if unique else self._launch_once
+        begun = await self._engine.answered(
+            self._engine.call(work(self._engine, birth, scope, choice.machine.arn))
+        )
+        if isinstance(begun, ledger.Row):
+            return _known(begun, document)
+        return {"executionArn": birth.arn, "startDate": moment(birth.started)}
+
+    async def _launch_once(
+        self, engine: Engine, birth: Birth, scope: Scope, machine: str
+    ) -> Execution | ledger.Row:
+        """Start an execution, or give the one that has its name; nothing comes between look and start."""
+        if birth.arn in engine.executions:  # it has begun or ended in memory only, until the disk has it
+            await engine.committed()
+        known = engine.book.find(birth.arn, pending=False)
+        if known is not None:
+            return known
+        return await lifecycle.launch(engine, birth, scope, machine)
 
     @contextmanager
     def _turn(self, arn: str) -> Iterator[None]:
-        """One at a time for each execution; different ones share their commits."""
+        """One redrive at a time for each execution."""
         with self._turns:
             self._turns.wait_for(lambda: arn not in self._busy)
             self._busy.add(arn)
@@ -103,12 +114,6 @@ class Starts:
         if len(self._engine.executions) >= _MOST_OPEN:
             words = f"Execution Limit Exceeded: '{_MOST_OPEN} executions are running'"
             raise AwsError("ExecutionLimitExceeded", words)
-
-    def _launch(self, birth: Birth, choice: Choice) -> dict[str, Any]:
-        scope = self._machines.scope(birth.revision)
-        work = lifecycle.launch(self._engine, birth, scope, choice.machine.arn)
-        self._engine.answer(self._engine.call(work))
-        return {"executionArn": birth.arn, "startDate": moment(birth.started)}
 
     async def start_sync(self, request: Request) -> dict[str, Any]:
         """StartSyncExecution: an Express execution, answered when it has ended."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import sqlite3
 import time
@@ -62,7 +64,9 @@ def service(tmp_path: Path) -> Iterator[StepFunctions]:
 
 
 def _call(service: StepFunctions, operation: str, **params: Any) -> Any:
-    answer = service.operations[operation](Request(operation, params, "us-east-1"))
+    answer: Any = service.operations[operation](Request(operation, params, "us-east-1"))
+    if inspect.iscoroutine(answer):
+        answer = asyncio.run(answer)
     return json.loads(answer.body) if isinstance(answer, Encoded) else answer
 
 
