@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from mlops_kit import catalog
-from mlops_kit.observe.schedules import Scheduled
+from mlops_kit.observe.scheduled import Scheduled
 from mlops_kit.pipeline import Pipeline
 from mlops_kit.settings import Settings
 from mlops_kit.trigger import Schedule

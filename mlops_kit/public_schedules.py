@@ -10,7 +10,7 @@ from mlops_kit.pipeline import Pipeline
 if TYPE_CHECKING:
     from mlops_kit.deploy.aws import Session
     from mlops_kit.observe.charts import Chart
-    from mlops_kit.observe.schedules import Scheduled
+    from mlops_kit.observe.scheduled import Scheduled
     from mlops_kit.timetable import Occurrences, Timetable
 
 

@@ -14,7 +14,9 @@ from typing import Any
 from mlops_kit import timetable
 from mlops_kit.deploy.aws import Session
 from mlops_kit.errors import UsageError
-from mlops_kit.observe.schedules import BY_HAND, Scheduled, stand
+from mlops_kit.observe.schedule_results import BY_HAND
+from mlops_kit.observe.scheduled import Scheduled
+from mlops_kit.observe.schedules import stand
 
 _ANSWERED = ("ResponseMetadata", "Arn", "CreationDate", "LastModificationDate")
 _SOON = timedelta(seconds=2)  # a one-time schedule must lie ahead when AWS reads it

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_kit.observe.charts import Chart
-    from mlops_kit.observe.schedules import Scheduled
+    from mlops_kit.observe.scheduled import Scheduled
 
 _HEAD = ("schedule", "next", "on this machine's clock", "last")
 _STATES = {"ENABLED": "enabled", "DISABLED": "paused", "NOT_APPLIED": "not applied"}

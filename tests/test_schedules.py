@@ -17,7 +17,7 @@ import pytest
 import mlops_kit as kit
 from mlops_kit import cli
 from mlops_kit.observe.charts_schedules import calendar
-from mlops_kit.observe.schedules import Scheduled
+from mlops_kit.observe.scheduled import Scheduled
 from tests.conftest import EmbeddedAws
 from tests.deploy.small import pipeline
 
@@ -94,6 +94,39 @@ def test_the_last_fire_and_its_result_come_from_what_it_started_or_could_not(ses
     targets = {one.name: one.target for one in kit.schedules(session).schedules}
     assert targets["told"] == "topic clock-routine" and targets["gone"] == "function gone"
     assert targets["nightly"] == "state machine clock-small"
+
+
+def test_what_was_only_asked_for_is_never_shown_as_succeeded(server: EmbeddedAws, tmp_path: Path) -> None:
+    asked = kit.session(endpoint_url=server.url, region="us-east-1", project="asked", state_dir=tmp_path)
+    asked.client("ecs").create_cluster(clusterName="jobs")
+    container = {"name": "main", "image": "busybox", "memory": 64}
+    asked.client("ecs").register_task_definition(family="clean", containerDefinitions=[container])
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sagemaker.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    role = asked.client("iam").create_role(
+        RoleName="churn", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )["Role"]["Arn"]
+    churn = asked.client("sagemaker").create_pipeline(
+        PipelineName="churn", PipelineDefinition="{}", RoleArn=role, ClientRequestToken="t" * 32
+    )["PipelineArn"]
+    ecs = "arn:aws:ecs:us-east-1:000000000000"
+    task = {"EcsParameters": {"TaskDefinitionArn": f"{ecs}:task-definition/clean"}}
+    schedules = (
+        kit.Schedule("rate(30 days)", name="pipeline", target=kit.Target(churn)),
+        kit.Schedule("rate(30 days)", name="task", target=kit.Target(f"{ecs}:cluster/jobs", task)),
+    )
+    kit.apply(asked, pipeline(tmp_path / "fn").adding(*schedules), on_progress=lambda _: None)
+
+    def results() -> dict[str, str]:
+        return {one.name: one.result for one in kit.schedules(asked).schedules}
+
+    until(lambda: all(results().values()))
+    assert results()["pipeline"] == "failed: not run: the embedded AWS runs no SageMaker pipelines"
+    assert results()["task"].startswith("stopped: ") and "not run" in results()["task"]
+    assert "ECS task clean on jobs" in str(kit.schedules(asked))
 
 
 def test_every_letter_of_a_long_queue_is_seen_and_stays(session: Any) -> None:

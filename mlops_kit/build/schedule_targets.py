@@ -216,9 +216,10 @@ def _templated(pipeline: Pipeline, service: str, text: str, target: Target) -> I
         yield Statement("Call", (KINDS[service].action,), (text,))
         return
     task = resolve(str(target.parameters["EcsParameters"]["TaskDefinitionArn"]), table(pipeline))
-    anywhere = "" if "${" in task.rpartition("/")[2] or re.search(r":\d+$", task) else ":*"
+    # Without a revision the newest is run, and IAM may be asked for either form.
+    whole = "${" in task.rpartition("/")[2] or re.search(r":\d+$", task)
     in_cluster = (("ArnEquals", "ecs:cluster", (text,)),)
-    yield Statement("Call", ("ecs:RunTask",), (f"{task}{anywhere}",), in_cluster)
+    yield Statement("Call", ("ecs:RunTask",), (task,) if whole else (task, f"{task}:*"), in_cluster)
     definition = pipeline.resources.get(task.strip("${}"), {}).get("Properties", {})
     roles = tuple(
         _as_text(definition[one]) for one in ("ExecutionRoleArn", "TaskRoleArn") if one in definition

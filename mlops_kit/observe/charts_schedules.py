@@ -14,7 +14,7 @@ from mlops_kit.observe.charts import Chart
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mlops_kit.observe.schedules import Scheduled
+    from mlops_kit.observe.scheduled import Scheduled
 
 _BLUE, _ORANGE, _GREY = "#0072B2", "#E69F00", "#999999"
 _LABELLED = 14  # fires in a row, above which their times would cover each other

@@ -229,7 +229,10 @@ def test_a_task_runs_in_its_cluster_only_and_gets_the_roles_of_its_definition() 
     role = "arn:aws:iam::111122223333:role/other"
     passed = Permission("PassRoles", ("iam:PassRole",), (role,))
     _, allowed, policy = call(Target("${Cluster}", elsewhere, (passed,)), resources=more)
-    assert allowed["ecs:RunTask"] == [HERE.format("ecs", "task-definition/other:*")]
+    assert allowed["ecs:RunTask"] == [
+        HERE.format("ecs", "task-definition/other"),
+        HERE.format("ecs", "task-definition/other:*"),
+    ]
     assert allowed["iam:PassRole"] == [role] and "ecs-tasks.amazonaws.com" in policy
 
 
