@@ -235,13 +235,13 @@ FAILURE_ERROR = "{% $states.input.failure.error %}"
 # A failed job's cause is its whole description as JSON text; these members say why. (JSONata's reader counts
 # brackets even within a regular expression, but for one after a backslash: so none stands there.)
 _REASON = r'/"(?:FailureReason|ErrorMessage|errorMessage|ExitMessage)": *"((?:\\.|[^\\"])+)"/'
-_CAUSE = (
+CAUSE = (
     "($cause := $states.input.failure.cause;"
     f" $found := $match($cause, {_REASON}, 1);"
     " $exists($found) ? $replace($replace($found.groups[0], '\\\\n', '\\n'), '\\\\\"', '\"')"
     " : $exists($cause) ? $substring($cause, 0, 4000) : 'none given')"
 )
-FAILURE_CAUSE = f"{{% $states.input.failure.state & ': ' & {_CAUSE} %}}"
+FAILURE_CAUSE = f"{{% $states.input.failure.state & ': ' & {CAUSE} %}}"
 _REGION = "$split($states.context.Execution.Id, ':')[3]"
 _CONSOLE = (
     f"'https://' & {_REGION} & '.console.aws.amazon.com/states/home?region=' & {_REGION}"
@@ -252,12 +252,12 @@ _REASONS = "$join($states.input.evaluation.reasons, '; ')"
 
 def success(model: str) -> str:
     """Message about a new champion."""
-    return _message(f"'The {model} model of ' & $states.input.as_of & ' serves: ' & {_REASONS} & '.'")
+    return message(f"'The {model} model of ' & $states.input.as_of & ' serves: ' & {_REASONS} & '.'")
 
 
 def rejected(model: str) -> str:
     """Message about a challenger that was not good enough: no failure."""
-    return _message(
+    return message(
         f"'The {model} challenger of ' & $states.input.as_of"
         f" & ' was rejected, the champion stays: ' & {_REASONS} & '.'"
     )
@@ -265,12 +265,13 @@ def rejected(model: str) -> str:
 
 def failed(what: str) -> str:
     """Message about a failure of what one did: state, error, cause, where to look, and what to type."""
-    return _message(
+    return message(
         f"'The {what} failed in ' & $states.input.failure.state & ' with '"
-        f" & $states.input.failure.error & '\\nCause: ' & {_CAUSE}"
+        f" & $states.input.failure.error & '\\nCause: ' & {CAUSE}"
         " & '\\nRepeat it: mlops-kit redrive ' & $states.context.Execution.Id"
     )
 
 
-def _message(text: str) -> str:
+def message(text: str) -> str:
+    """A message for people, given as JSONata, and where to look at the execution."""
     return f"{{% {text} & '\\nLook at it: ' & {_CONSOLE} %}}"

@@ -120,9 +120,9 @@ def coming_day(hours: pd.DataFrame, day: date) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The form of ``hours``, for ``features``: the eight days before, then every hour of the day but those
-        that a change of the clocks skips or repeats. ``cnt`` of the day is missing. An hour without a row has
-        the weather of the hour before it, or of the first that has one.
+        The form of ``hours``, for ``features``: the eight days before, then the ``hours_of`` the day, whose
+        ``cnt`` is missing. An hour without a row has the weather of the hour before it, or of the first that
+        has one.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def coming_day(hours: pd.DataFrame, day: date) -> pd.DataFrame:
     if known.empty or before.empty:
         lacking = "weather" if known.empty else "history"
         raise ValueError(f"there is no {lacking} for {day}: the data hold {first} to {last}")
-    every = _hours_of(day)
+    every = hours_of(day)
     near = known.reindex(every).ffill().bfill()
     near.loc[known.index] = known
     near["hr"] = every.hour
@@ -158,14 +158,14 @@ def seasonal_naive(hours: pd.DataFrame, day: date) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``timestamp`` and ``forecast`` of each hour, as in ``coming_day``. No row a week before is no rental.
+        ``timestamp`` and ``forecast`` of the ``hours_of`` the day. No row a week before is no rental.
 
     Raises
     ------
     ValueError
         There is no hour at all of the day a week before.
     """
-    every = _hours_of(day)
+    every = hours_of(day)
     past = hours.set_index("timestamp")[TARGET].astype(float)
     values = pd.Series(_at(past, every.to_series(), "7D"), index=every)
     if values.isna().all():
@@ -173,7 +173,8 @@ def seasonal_naive(hours: pd.DataFrame, day: date) -> pd.DataFrame:
     return pd.DataFrame({"timestamp": every, "forecast": values.fillna(0.0).to_numpy()})
 
 
-def _hours_of(day: date) -> pd.DatetimeIndex:
+def hours_of(day: date) -> pd.DatetimeIndex:
+    """Every hour of a local day but those that a change of the clocks skips or repeats."""
     every = pd.date_range(pd.Timestamp(day), periods=24, freq="h")
     return every[every.tz_localize(ZONE, ambiguous="NaT", nonexistent="NaT").notna()]
 

@@ -5,7 +5,6 @@ Keeps to Python 3.9 and Glue's library set ``analytics``; ``pipelines.features``
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
@@ -17,7 +16,7 @@ import boto3
 import pandas as pd
 from awsglue.utils import getResolvedOptions
 
-from pipelines.features import demand
+from pipelines.features import demand, raw
 from pipelines.features.profile import profile
 
 ARGUMENTS = ["bucket", "raw_key", "output_prefix", "train_start", "train_end", "validation_days", "test_days"]
@@ -63,10 +62,7 @@ def prepare(s3: Any, options: Dict[str, str]) -> Dict[str, Any]:
         The window lies outside the data, ends before it starts, or leaves a part empty; a column is missing.
     """
     bucket, prefix = options["bucket"], options["output_prefix"].rstrip("/")
-    body = s3.get_object(Bucket=bucket, Key=options["raw_key"])["Body"].read()
-    if options["raw_key"].endswith(".gz"):
-        body = gzip.decompress(body)
-    hours = demand.clean(pd.read_csv(io.BytesIO(body)))
+    hours = demand.clean(raw.read(s3, bucket, options["raw_key"]))
     start, end = date.fromisoformat(options["train_start"]), date.fromisoformat(options["train_end"])
     check_window(hours, start, end)
     parts = split(hours, start, end, int(options["validation_days"]), int(options["test_days"]))

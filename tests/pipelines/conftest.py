@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+import mlops_kit as kit
 from mlops_kit.build import template
 from mlops_kit.build.foundation import foundation
 from mlops_kit.deploy.package import pack
+from mlops_kit.pipeline import Pipeline
 from mlops_kit.settings import Settings
-from pipelines import retraining
+from pipelines import forecast, retraining
+from tests.acceptance import town
 from tests.conftest import REGION, EmbeddedAws
 
 LIMIT = 240  # seconds that an execution may take before a test gives up
@@ -95,6 +100,45 @@ def walk(aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> Walk:
     )
     assert ended.returncode == 0, ended.stderr
     return Walk(aws, json.loads(ended.stdout))
+
+
+@dataclass(frozen=True)
+class Days:
+    """A town in which the daily pipelines stand and a champion serves since 2011-07-01."""
+
+    town: town.Town
+    pipelines: Mapping[str, Pipeline]
+
+    def run(self, pipeline: str, **given: Any) -> kit.Run:
+        """A run to its end; as a schedule it would be an hour after local midnight at most."""
+        return self.town.ended(kit.run(self.town.session, self.pipelines[pipeline], wait=False, **given))
+
+    def read(self, key: str) -> bytes:
+        """An object of the data bucket."""
+        bucket = self.town.shared["DataBucket"]
+        return bytes(self.town.session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    def forecast(self, day: str) -> pd.DataFrame:
+        """What is published for a day."""
+        return pd.read_parquet(io.BytesIO(self.read(f"forecast/demand/date={day}/forecast.parquet")))
+
+
+@pytest.fixture(scope="session")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Days]:
+    """Deploy retraining and the daily pipelines by the kit, and retrain once."""
+    folder = tmp_path_factory.mktemp("days")
+    aws = EmbeddedAws(folder / "state", ("--at", "2011-07-01"))
+    aws.start()
+    try:
+        found = town.build(aws, folder / "kit")
+        made = {one.__name__: one.build(found.session.settings) for one in (forecast,)}
+        named = {name.rpartition(".")[2]: pipeline for name, pipeline in made.items()}
+        for pipeline in named.values():
+            kit.apply(found.session, pipeline, on_progress=lambda _: None)
+        assert found.run("champion", as_of="2011-07-01").status == "SUCCEEDED"
+        yield Days(found, named)
+    finally:
+        aws.stop()
 
 
 FIRST = json.dumps({"as_of": "2011-07-01"})
