@@ -40,10 +40,14 @@ class Gate:
         query = scope.get("query_string", b"").decode("latin-1")
         asked = Asked(wire.HttpRequest(scope["method"], path, query, headers, body))
         refusal = _refusal(asked, caller)
-        if refusal is None:
-            await self._app(scope, kept.receive, send)
-        else:
+        if refusal is not None:
             await _answer(send, refusal)
+            return
+        token = policies.CALLING.set(caller if isinstance(caller, policies.Caller) else None)
+        try:
+            await self._app(scope, kept.receive, send)
+        finally:
+            policies.CALLING.reset(token)
 
 
 class Kept:

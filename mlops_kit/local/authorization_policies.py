@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,10 @@ class Caller:
     policies: Sequence[Any]
     limits: Sequence[Any] = ()
     keys: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Who made the request that is being served, for what a service does in that name; None: the administrator.
+CALLING: ContextVar[Caller | None] = ContextVar("calling", default=None)
 
 
 @dataclass(frozen=True)

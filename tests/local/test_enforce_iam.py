@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -24,6 +25,7 @@ from mlops_kit.local.authorization import Session
 from mlops_kit.local.clients import client
 from tests.conftest import REGION, EmbeddedAws, _running
 from tests.local.enforcing import ACCOUNT, Enforcing, allow, denied, unique
+from tests.local.test_athena import Lake
 
 
 @pytest.fixture(scope="module")
@@ -399,3 +401,44 @@ def test_the_command_starts_it_so_and_says_so(tmp_path: Path) -> None:
         assert "held to their policies" in said("status")
     finally:
         said("stop")
+
+
+def test_a_query_reads_and_writes_what_its_caller_may(iam: Enforcing) -> None:
+    lake, role = Lake(iam.aws), iam.role()
+    lake.aws = SimpleNamespace(client=iam.assumed(role))
+    query = allow("athena:*", arn("athena", "workgroup/primary"))
+    places = [arn("glue", one) for one in ("catalog", f"database/{lake.name}", f"table/{lake.name}/*")]
+    look = allow(["glue:GetTable", "glue:GetPartitions"], places)
+    root = f"arn:aws:s3:::{lake.name}"
+    read = [allow("s3:ListBucket", root), allow("s3:GetObject", f"{root}/rides/day=2011-01-01/*")]
+    whole = allow("s3:GetObject", f"{root}/rides/*")
+    write = allow("s3:PutObject", f"{root}/results/*")
+    select, insert = "SELECT count(*) FROM rides", "INSERT INTO rides SELECT 3, '2011-01-03'"
+    table = denied("glue:GetTable", arn("glue", "catalog"))
+    for statement, granted, words in (
+        (select, [query], "Insufficient permissions to execute the query. User: "),
+        (select, [query, look], f"Permission denied on S3 path: s3://{lake.name}/rides/day=2011-01-01"),
+        (
+            select,
+            [query, look, *read],
+            f"Permission denied on S3 path: s3://{lake.name}/rides/day=2011-01-02",
+        ),
+        (
+            select,
+            [query, look, *read, whole],
+            f"Access denied when writing output to url: s3://{lake.name}/res",
+        ),
+        (
+            insert,
+            [query, look, *read, whole, write],
+            f"Access denied when writing output to url: s3://{lake.name}/r",
+        ),
+    ):
+        iam.grant(role, *granted)
+        assert lake.why(statement).startswith(words)
+    iam.grant(role, query)
+    assert table in lake.why(select)
+    keep = allow(["s3:PutObject"], f"{root}/rides/*")
+    iam.grant(role, query, look, *read, whole, write, keep, allow("glue:BatchCreatePartition", places))
+    assert lake.end(insert)["Status"]["State"] == "SUCCEEDED"
+    assert lake.rows(select) == [["3"]]

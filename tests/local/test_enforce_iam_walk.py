@@ -1,4 +1,4 @@
-"""The generated policies suffice for the whole retraining, and without one statement of them it fails."""
+"""The generated policies suffice for whole pipelines, and without one statement of them a run fails."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import mlops_kit as kit
+from pipelines import drift_monitor
 from tests.acceptance import town as room
 from tests.acceptance.town import Town
 from tests.conftest import _running
@@ -53,6 +54,13 @@ def test_the_generated_policies_suffice_for_a_first_and_a_second_champion(town: 
     second = town.run("second", as_of="2011-08-01")
     assert "UpdateEndpoint" in room.states(second.execution), second.failure
     assert room.states(second.execution)[-1] == "Retrained"
+
+
+def test_the_generated_policies_suffice_for_the_drift_monitor(town: Town, first: kit.Run) -> None:
+    monitor = drift_monitor.build(town.session.settings)
+    kit.apply(town.session, monitor, on_progress=lambda _: None)
+    run = town.ended(kit.run(town.session, monitor, as_of="2012-02-10", wait=False))
+    assert run.status == "SUCCEEDED", run.failure
 
 
 def test_a_stopped_execution_is_told_and_its_claim_freed_by_a_function_of_its_own_role(

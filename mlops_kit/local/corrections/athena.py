@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from mlops_kit.local.corrections import athena_access
 from mlops_kit.local.corrections.athena_statements import Look, parse
 from mlops_kit.local.corrections.athena_tables import Tables
 from mlops_kit.local.corrections.athena_values import QueryFailed, Rows, csv_text
@@ -144,6 +145,8 @@ class Athena:
     async def _run(self, execution: dict[str, Any], query: str, ddl: Any, folders: list[str]) -> Rows:
         database = execution["QueryExecutionContext"]["Database"]
         if ddl is not None:
+            action = "CreateTable" if isinstance(ddl, self._loaded._CreateTable) else "DeleteTable"
+            athena_access.catalogue(action, ddl.database or database, ddl.table)
             self._loaded._run_ddl(ddl, database)
             return Rows()
         asked = parse(query, self._loaded._Cursor)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from mlops_kit.local.corrections import athena_access
 from mlops_kit.local.corrections.athena_engine import Catalogue, literal, quoted
 from mlops_kit.local.corrections.athena_statements import Look
 from mlops_kit.local.corrections.athena_values import QueryFailed, Rows
@@ -45,6 +46,7 @@ class Tables:
         )
         if found is None:
             raise QueryFailed(f"TABLE_NOT_FOUND: Table 'awsdatacatalog.{database}.{table}' does not exist")
+        athena_access.catalogue("GetTable", database, table)
         return dict(found)
 
     def exists(self, database: str, table: str) -> bool:
@@ -60,6 +62,7 @@ class Tables:
         for key, table in self._glue._tables.items():
             holder, _, name = str(key).partition("/")
             if name.lower() in names and (holder == database or holder.lower() in names):
+                athena_access.catalogue("GetTable", holder, name)
                 relations[holder, name] = self._relation(table, folders)
         return Catalogue(database, tuple(self._glue._databases), relations, tuple(folders))
 
@@ -75,7 +78,7 @@ class Tables:
         projected = str((table.get("Parameters") or {}).get("projection.enabled", "")).lower() == "true"
         if table.get("PartitionKeys") and not projected:
             return self._partitioned(table, folders)
-        files = self._athena._materialize_table_files(location, folders)
+        files = self._files(location, folders)
         made: str = (
             self._athena._table_relation(table, files) if files else self._athena._empty_relation(table)
         )
@@ -83,11 +86,12 @@ class Tables:
 
     def _partitioned(self, table: Mapping[str, Any], folders: list[str]) -> str:
         """What lies in the partitions that the catalogue knows; Athena sees no others."""
+        athena_access.catalogue("GetPartitions", table["DatabaseName"], table["Name"])
         keys, parts = table["PartitionKeys"], [str(self._athena._empty_relation(table))]
         bare = {**table, "PartitionKeys": []}
         for known in self._glue._partitions.get(f"{table['DatabaseName']}/{table['Name']}") or ():
             location = (known.get("StorageDescriptor") or {}).get("Location") or ""
-            files = self._athena._materialize_table_files(location, folders)
+            files = self._files(location, folders)
             if files:
                 values = ", ".join(
                     f"CAST({literal(value)} AS {self._athena._duckdb_type(key)}) AS {quoted(key['Name'])}"
@@ -97,10 +101,19 @@ class Tables:
                 parts.append(f"(SELECT *, {values} FROM {read})")  # noqa: S608 - made by us
         return "(" + " UNION ALL BY NAME ".join(f"SELECT * FROM {part}" for part in parts) + ")"  # noqa: S608
 
+    def _files(self, location: str, folders: list[str]) -> list[str]:
+        """Copies of the objects under a location, which the caller must be allowed to read."""
+        bucket, prefix = place(location)
+        held = module("services.s3")._buckets.get(bucket) or {"objects": ()}
+        athena_access.read(location, (key for key in held["objects"] if key.startswith(prefix)))
+        files: list[str] = self._athena._materialize_table_files(location, folders)
+        return files
+
     def create(self, database: str, definition: Any) -> None:
         """Make a table from ministack's form of its DDL."""
         if database not in self._glue._databases:
             raise QueryFailed(f"SCHEMA_NOT_FOUND: Schema '{database}' does not exist")
+        athena_access.catalogue("CreateTable", database, definition.table)
         given = self._athena._create_table_input(definition)
         self._glue._create_table({"DatabaseName": database, "TableInput": given})
 
@@ -118,6 +131,7 @@ class Tables:
         QueryFailed
             S3 refused.
         """
+        athena_access.write(uri)
         parsed = urlparse(uri)
         headers = {"content-type": kind, "content-length": str(len(body))}
         answer = module("services.s3")._put_object(parsed.netloc, parsed.path.lstrip("/"), body, headers)
@@ -172,6 +186,7 @@ class Tables:
             "Values": [told[key] for key in keys],
             "StorageDescriptor": {**storage, "Location": asked.location or default},
         }
+        athena_access.catalogue("BatchCreatePartition", database, table["Name"])
         request = {"DatabaseName": database, "TableName": table["Name"], "PartitionInputList": [given]}
         errors = json.loads(self._glue._batch_create_partition(request)[2])["Errors"]
         if errors and not asked.optional:
@@ -192,6 +207,9 @@ class Tables:
             {"Values": list(values), "StorageDescriptor": {**storage, "Location": location}}
             for values, location in sorted(found.items())
         ]
+        if not given:
+            return
+        athena_access.catalogue("BatchCreatePartition", database, table["Name"])
         self._glue._batch_create_partition(
             {"DatabaseName": database, "TableName": table["Name"], "PartitionInputList": given}
         )
