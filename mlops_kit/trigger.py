@@ -23,11 +23,14 @@ class Permission:
         Such as ``sns:Publish``.
     resources : tuple of str
         ARNs; they may hold tokens and pseudo parameters.
+    condition : tuple of (operator, key, values)
+        All must hold, such as ``("StringEquals", "aws:ResourceTag/mlops-kit:project", ("shop",))``.
     """
 
     name: str
     actions: tuple[str, ...]
     resources: tuple[str, ...]
+    condition: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)

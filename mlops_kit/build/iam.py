@@ -153,7 +153,7 @@ def function_role(function: Function, log_group: str, tags: Tags) -> dict[str, A
         "Log", ("logs:CreateLogStream", "logs:PutLogEvents"), (arn("logs", f"log-group:{log_group}:*"),)
     )
     needed = [logs, _trace(), *prefixes("${DataBucket}", function.reads, function.writes)]
-    needed += [Statement(one.name, one.actions, one.resources) for one in function.permissions]
+    needed += [Statement(one.name, one.actions, one.resources, one.condition) for one in function.permissions]
     return _pair(f"{function.name}Function", "lambda.amazonaws.com", needed, tags)
 
 
