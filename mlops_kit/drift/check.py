@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlops_kit.drift import sql
 from mlops_kit.drift.profile import Profile
 from mlops_kit.drift.report import DriftReport
-from mlops_kit.drift.source import Table, check_types, opened, survey
+from mlops_kit.drift.source import Table, check_types, kinds, opened, survey
 from mlops_kit.drift.statistics import measure
 from mlops_kit.drift.thresholds import Constant, Threshold, judge
 from mlops_kit.errors import UsageError
@@ -33,7 +33,8 @@ def profile(
         A Parquet or CSV file, a folder or a glob of such, or a pandas, polars or Arrow table.
     reference : Profile, optional
         Gives the ranges and known values: the profile of a window to compare with it, in one pass. Without it
-        the source is a reference itself, read thrice: for its ranges, its profile and its quiet windows.
+        the source is a reference itself, and is read into memory (beyond it on disk) for its ranges, profile
+        and quiet windows.
     features : collection of str, optional
         Columns; default all that are numbers, text or booleans.
     categories : collection of str
@@ -51,7 +52,7 @@ def profile(
             like = check_types(table, reference if features is None else reference.only(features))
             columns = table.once(like.features)
             return sql.read(like, table.rows(_statement(columns, like)))
-        return _reference(table, survey(table, features, categories), order)
+        return _reference(table, *kinds(table, features, categories), order)
 
 
 def data_drift(
@@ -114,14 +115,15 @@ def _known(reference: Any, options: dict[str, Any]) -> Profile:
     return profile(reference, **options)
 
 
-def _reference(table: Table, layout: Profile, order: str | None) -> Profile:
+def _reference(table: Table, numbers: Sequence[str], labels: Sequence[str], order: str | None) -> Profile:
     """Profile a reference and its consecutive parts."""
     from mlops_kit.drift.calibration import calibrate, finest
 
     if order is not None and order not in table.types:
         raise UsageError(f"{table.label} has no column {order!r} to order its rows by.")
     place = f"row_number() OVER ({f'ORDER BY {sql.name(order)}' if order else ''}) - 1 AS {_PLACE}"
-    kept = table.kept(layout.features, place)
+    kept = table.kept([*numbers, *labels], place)
+    layout = survey(kept, numbers, labels)
     whole = sql.read(layout, kept.rows(_statement(kept, layout)))
     parts = finest(whole.rows)
     if not parts:

@@ -106,8 +106,10 @@ def opened(source: Any) -> Iterator[Table]:
         connection.close()
 
 
-def survey(table: Table, features: Collection[str] | None, categories: Collection[str]) -> Profile:
-    """Ranges and known values of a reference, as a profile without data.
+def kinds(
+    table: Table, features: Collection[str] | None, categories: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Which columns of a reference are numbers and which are categories.
 
     Parameters
     ----------
@@ -123,7 +125,26 @@ def survey(table: Table, features: Collection[str] | None, categories: Collectio
     UsageError
         A named column is missing or can be neither; or there is none.
     """
-    numbers, labels = _kinds(table.types, features, categories, table.label)
+    types, named = table.types, dict.fromkeys((*(features or ()), *categories))
+    if missing := [name for name in named if name not in types]:
+        raise UsageError(
+            f"{table.label} has no column {_listed(missing)}.", cause=f"it has {_listed(types)}."
+        )
+    wanted = list(types) if features is None else list(named)
+    numbers = [name for name in wanted if name not in categories and _plain(types[name]) in NUMBERS]
+    labels = [name for name in wanted if name in categories or _plain(types[name]) in LABELS]
+    other = [name for name in wanted if name not in (*numbers, *labels)]
+    if features is not None and other:
+        raise UsageError(
+            f"{table.label}: {_listed(other)} can be neither number nor category: {types[other[0]]}."
+        )
+    if not (numbers or labels):
+        raise UsageError(f"{table.label} has no column that is a number or a category.")
+    return numbers, labels
+
+
+def survey(table: Table, numbers: Sequence[str], labels: Sequence[str]) -> Profile:
+    """Ranges of numbers and known values of categories, as a profile without data."""
     ranges = " UNION ALL ".join(
         f"SELECT {index} AS feature, quantile_cont(x, [0.001, 0.999]) AS range FROM "
         f"(SELECT {sql.number(name, table.types[name])} AS x FROM {table.relation}) WHERE isfinite(x)"
@@ -221,23 +242,6 @@ def _unreadable(label: str, error: Exception) -> KitError:
 def _plain(kind: str) -> str:
     """A type's name without its parameters."""
     return kind.partition("(")[0]
-
-
-def _kinds(
-    types: Mapping[str, str], features: Collection[str] | None, codes: Collection[str], label: str
-) -> tuple[list[str], list[str]]:
-    named = dict.fromkeys((*(features or ()), *codes))
-    if missing := [name for name in named if name not in types]:
-        raise UsageError(f"{label} has no column {_listed(missing)}.", cause=f"it has {_listed(types)}.")
-    wanted = list(types) if features is None else list(named)
-    numbers = [name for name in wanted if name not in codes and _plain(types[name]) in NUMBERS]
-    labels = [name for name in wanted if name in codes or _plain(types[name]) in LABELS]
-    other = [name for name in wanted if name not in (*numbers, *labels)]
-    if features is not None and other:
-        raise UsageError(f"{label}: {_listed(other)} can be neither number nor category: {types[other[0]]}.")
-    if not (numbers or labels):
-        raise UsageError(f"{label} has no column that is a number or a category.")
-    return numbers, labels
 
 
 def _listed(names: Collection[str]) -> str:
