@@ -10,6 +10,7 @@ from pathlib import Path
 from mlops_kit.artifacts import DataFile
 from mlops_kit.errors import UsageError
 from mlops_kit.trigger import Schedule
+from pipelines.models.expectations import RawTable
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,6 +55,8 @@ class ModelSpec:
         For the training script.
     drift : DriftSpec
         How its drift is watched.
+    raw : RawTable, optional
+        Its raw data as a table, and what a day of it must be like.
     training_instance, processing_instance, serving_instance : str
         SageMaker instance types.
     schedule : Schedule, optional
@@ -69,6 +72,7 @@ class ModelSpec:
     test_days: int = 14
     hyperparameters: Mapping[str, int | float | str] = field(default_factory=dict)
     drift: DriftSpec = DriftSpec()
+    raw: RawTable | None = None
     training_instance: str = "ml.m5.large"
     processing_instance: str = "ml.m5.large"
     serving_instance: str = "ml.t2.medium"

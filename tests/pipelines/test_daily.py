@@ -26,7 +26,7 @@ with warnings.catch_warnings():
     import parliament
 
 SETTINGS = Settings()
-NAMES = ("forecast",)
+NAMES = ("forecast", "data-quality")
 
 
 @pytest.fixture(params=NAMES)
