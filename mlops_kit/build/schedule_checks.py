@@ -20,9 +20,12 @@ PAYLOAD_LIMIT = 262_144  # bytes of UTF-8, of an invocation
 _NAME = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _ATTRIBUTE = re.compile(r"<(aws\.scheduler[^<>]*)>")
-_ATTRIBUTES = tuple(
-    f"aws.scheduler.{name}" for name in ("schedule-arn", "scheduled-time", "execution-id", "attempt-number")
-)
+_ATTRIBUTES = {  # each with an example
+    "aws.scheduler.schedule-arn": "arn:aws:scheduler:eu-central-1:111122223333:schedule/group/name",
+    "aws.scheduler.scheduled-time": "2026-01-31T03:00:00Z",
+    "aws.scheduler.execution-id": "d32c5kddcf5bb8c3",
+    "aws.scheduler.attempt-number": "1",
+}
 
 
 def check(schedule: Schedule, name: str, group: str) -> None:
@@ -96,23 +99,34 @@ def _time(name: str, what: str, text: str | None) -> datetime | None:
     )
 
 
-def check_fields(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Refuse an input whose every execution would fail: an unknown field, or one that is missing.
+def check_input(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Refuse an input with which every execution would fail; context attributes stand for an example.
 
     Raises
     ------
     UsageError
-        Names the field, and those that there are.
+        Says what the pipeline's schema does not take, and its fields.
     """
-    known = schema.get("properties", {})
-    unknown = [] if schema.get("additionalProperties", True) else [one for one in given if one not in known]
-    missing = [one for one in schema.get("required", ()) if one not in given]
-    if unknown or missing:
-        problem = f"has no field {unknown[0]!r}" if unknown else f"needs {missing[0]!r}"
+    import fastjsonschema
+
+    try:
+        fastjsonschema.compile(dict(schema), use_default=False)(_example(given))
+    except fastjsonschema.JsonSchemaValueException as error:
         raise UsageError(
-            f"The schedule {name!r}: the pipeline's input {problem}.",
-            suggestion=f"its fields are: {', '.join(known) or 'none'}.",
-        )
+            f"The pipeline would refuse the input of the schedule {name!r}: {error.message}.",
+            suggestion=f"its fields are: {', '.join(schema.get('properties', {})) or 'none'}; as_of is the "
+            "scheduled time unless the schedule gives it.",
+        ) from None
+
+
+def _example(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _example(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_example(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    return _ATTRIBUTE.sub(lambda match: _ATTRIBUTES.get(match[1], match[0]), value)
 
 
 def text_of(name: str, given: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mlops_kit.build import dead_letters
 from mlops_kit.build.policy import Statement, Tags, arn, attached, role, same_account
-from mlops_kit.build.schedule_checks import check, check_fields, text_of
+from mlops_kit.build.schedule_checks import check, check_input, text_of
 from mlops_kit.build.schedule_targets import Called, called
 from mlops_kit.build.tokens import resolve, sub, table, used
 from mlops_kit.errors import UsageError
@@ -101,9 +101,7 @@ def payload(pipeline: Pipeline, schedule: Schedule, name: str) -> Mapping[str, A
     schema = pipeline.input_schema
     known, is_open = schema.get("properties", {}), schema.get("additionalProperties", True)
     ours = {"as_of": SCHEDULED_TIME, "trigger": trigger}
-    given = {key: value for key, value in ours.items() if key in known or is_open} | dict(schedule.input)
-    check_fields(name, given, schema)
-    return given
+    return {key: value for key, value in ours.items() if key in known or is_open} | dict(schedule.input)
 
 
 def _plan(project: str, pipeline: Pipeline, number: int) -> _Planned:
@@ -111,12 +109,14 @@ def _plan(project: str, pipeline: Pipeline, number: int) -> _Planned:
     name, group = schedule.name or f"{stack}-{number}", schedule.group or stack
     check(schedule, name, group)
     given = payload(pipeline, schedule, name)
+    text = text_of(name, given)
+    if schedule.target is None:
+        check_input(name, given, pipeline.input_schema)
     target = called(pipeline, project, name, schedule.target or _OWN, given)
     # A logical id from the name: two schedules that swap places keep theirs, and so their names.
     label = "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", schedule.name or ""))
-    text = text_of(name, given) if target.input else None
     logical = f"{label}Schedule" if label else f"Schedule{number}"
-    return _Planned(schedule, name, group, logical, target, text)
+    return _Planned(schedule, name, group, logical, target, text if target.input else None)
 
 
 def _check_names(planned: Sequence[_Planned]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -419,12 +420,21 @@ def test_what_aws_would_refuse_or_never_fire_is_refused_before(schedule: Schedul
     assert words in str(caught.value)
 
 
-def test_an_input_that_the_pipeline_would_refuse_is_refused() -> None:
-    with pytest.raises(UsageError, match="has no field 'forced'"):
-        made(Schedule("rate(1 day)", input={"forced": True}), input_schema=CLOSED)
-    needs = {**CLOSED, "properties": {}, "additionalProperties": False}
-    with pytest.raises(UsageError, match="needs 'as_of'"):
-        made(Schedule("rate(1 day)"), input_schema=needs)
+@pytest.mark.parametrize(
+    ("given", "schema", "words"),
+    [
+        ({"forced": True}, CLOSED, r"'forced'.*its fields are: as_of"),
+        ({}, {"required": ["day"]}, "must contain .'day'."),
+        ({}, {"properties": {"as_of": {"pattern": r"^\d{4}-\d\d-\d\d$"}}}, "as_of must match pattern"),
+        ({"limit": "many"}, {"properties": {"limit": {"type": "number"}}}, "limit must be number"),
+    ],
+)
+def test_an_input_that_the_pipeline_would_refuse_is_refused(
+    given: dict[str, Any], schema: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        made(Schedule("rate(1 day)", input=given), input_schema=schema)
+    assert re.search(words, " ".join(str(caught.value).split()))
 
 
 @pytest.mark.parametrize("names", [("weekly", "weekly"), ("a-b", "a_b")])
