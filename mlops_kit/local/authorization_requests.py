@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -61,8 +61,11 @@ class Asked:
     """
 
     def __init__(self, request: wire.HttpRequest) -> None:
-        self._request = request
         self._headers = dict(request.headers)
+        if "/s3/aws4_request" not in request.headers.get("authorization", ""):  # there it is the object's own
+            body = module("app")._decompress_request_body(request.body, self._headers)
+            request = replace(request, body=body)
+        self._request = request
         bucket = module("app")._extract_s3_vhost_bucket(request.headers.get("host", ""))
         self._path = (f"/{bucket}" if bucket else "") + unquote(request.path)
 

@@ -12,6 +12,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "detect_service",
         "SERVICE_HANDLERS",
         "_load_persisted_state",
+        "_decompress_request_body",
         "_extract_s3_vhost_bucket",
         "save_all",
         "_collect_scripts",

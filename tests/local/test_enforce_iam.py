@@ -140,6 +140,16 @@ def test_a_policy_allows_its_actions_on_its_resources_under_its_conditions(iam: 
             refused()
 
 
+def test_a_condition_sees_a_body_that_is_sent_compressed(iam: Enforcing) -> None:
+    mine = {"Condition": {"StringEquals": {"cloudwatch:namespace": "mine"}}}
+    cloudwatch = iam.boto(iam.role(allow("cloudwatch:PutMetricData", **mine)), "cloudwatch")
+    data = [{"MetricName": "m", "Dimensions": [{"Name": "n", "Value": f"{n:0200}"}]} for n in range(100)]
+    sent = [{**datum, "Value": 1.0} for datum in data]  # over 10 kB: boto3 compresses it
+    cloudwatch.put_metric_data(Namespace="mine", MetricData=sent)
+    with pytest.raises(ClientError, match="cloudwatch:PutMetricData"):
+        cloudwatch.put_metric_data(Namespace="other", MetricData=sent)
+
+
 def test_a_deny_wins_and_says_so_and_a_bucket_policy_counts_too(iam: Enforcing) -> None:
     bucket = iam.bucket(key="1")
     root, deny = f"arn:aws:s3:::{bucket}", {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*"}
