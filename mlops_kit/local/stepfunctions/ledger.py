@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_kit.local.stepfunctions import history
 from mlops_kit.local.stepfunctions.docs import Doc, dumps
-from mlops_kit.local.stepfunctions.history import Event, encode
+from mlops_kit.local.stepfunctions.history import Event, decode, encode
 
 if TYPE_CHECKING:
     from mlops_kit.local.stepfunctions.execution import Birth, Execution
@@ -209,15 +208,15 @@ class Ledger:
         )
         return {row["status"]: int(row["n"]) for row in rows}
 
-    def history(self, execution: int, first: int, last: int) -> str:
-        """Events with ids from first to last, as GetExecutionHistory shows them."""
+    def history(self, execution: int, first: int, last: int) -> list[Event]:
+        """Events with ids from first to last."""
         rows = self._store.query(
-            "SELECT first, last, events FROM sfn_history WHERE execution = ? AND first BETWEEN ? AND ? "
-            "AND last >= ? ORDER BY first",
-            (execution, first - _ROW + 1, last, first),
+            "SELECT events FROM sfn_history WHERE execution = ? AND first BETWEEN ? AND ? ORDER BY first",
+            (execution, first - _ROW + 1, last),
             pending=False,
         )
-        return history.splice((history.Row(*row) for row in rows), first, last)
+        found = (event for row in rows for event in decode(json.loads(row["events"])))
+        return [event for event in found if first <= event.id <= last]
 
     def last_event(self, execution: int) -> int:
         """Id of the newest event."""

@@ -144,10 +144,9 @@ class Views:
             end = first + most - 1
             token = paging.token(first + most) if end < last else None
         events = self._engine.book.history(row.id, first, end)
-        if backwards or not with_data:
-            events = history.reshaped(events, backwards, with_data)
+        text = history.shown(events[::-1] if backwards else events, with_data)
         tail = f',"nextToken":{json.dumps(token)}' if token else ""
-        return Encoded(f'{{"events":[{events}]{tail}}}'.encode())
+        return Encoded(f'{{"events":[{text}]{tail}}}'.encode())
 
     # ---------------------------------------------------------------- map runs
     def _run(self, arn: str) -> dict[str, Any]:
