@@ -27,6 +27,7 @@ WEEK = (
     kit.Schedule("rate(6 hours)", name="often", target=kit.Target("${RoutineTopic}")),
     kit.Schedule("rate(1 day)", name="soon-over", end="2026-03-29T12:00:00Z"),
     kit.Schedule("cron(0 0 * * ? *)", name="later", start="2026-04-02T00:00:00Z"),
+    kit.Schedule("rate(2 days)", name="in-step", start="2026-03-28T06:00:00Z"),
     kit.Schedule("at(2026-04-01T09:00:00)", "Asia/Tokyo", name="once"),
     kit.Schedule("at(2027-04-01T09:00:00)", name="next-year"),
     kit.Schedule("rate(1 hour)", name="paused"),
@@ -62,6 +63,7 @@ def test_eight_days_fire_exactly_what_was_announced(server: EmbeddedAws, tmp_pat
         "often": 32,
         "soon-over": 2,
         "later": 3,
+        "in-step": 4,
         "once": 1,
     }
     started = Counter(name.removeprefix("schedule ") for name in kit.history(session)["trigger"])
@@ -69,6 +71,13 @@ def test_eight_days_fire_exactly_what_was_announced(server: EmbeddedAws, tmp_pat
     assert started - Counter({"often": 99}) == Counter(name for _, name in due if name != "often")
     results = {one["name"]: one["result"] for one in json.loads(command(server, "schedules", "--json"))}
     assert results["skipped-once"] == "succeeded" and results["often"] == "delivered"
+    for name in ("in-step", "later"):  # a start in the past is no reason to refuse, nor to lose step
+        kit.pause(session, name)
+        kit.resume(session, name)
+    after = {one.name: one.next[0].isoformat() for one in kit.schedules(session).schedules if one.next}
+    assert after["in-step"] == "2026-04-05T06:00:00+00:00" and after["later"].startswith("2026-04-05T00:00")
+    with pytest.raises(kit.UsageError, match="ended at 2026-03-29T12:00:00Z: it fires no more"):
+        kit.pause(session, "soon-over")
 
 
 def command(server: EmbeddedAws, *arguments: str) -> str:
