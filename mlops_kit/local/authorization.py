@@ -93,8 +93,14 @@ class Authorization:
 
         return trusts(role_arn, service, source)
 
-    def logging(self, log: Log, role_arn: str, session: str) -> Log:
-        """``log`` for a role: lines that its policies do not let it write are lost, as on AWS."""
+    def logging(self, log: Log, role_arn: str, session: str, region: str) -> Log:
+        """``log`` for a role: lines that its policies do not let it write are lost, as on AWS.
+
+        Parameters
+        ----------
+        region : str
+            Where ``log`` writes when it is not told.
+        """
 
         def allowed(group: str, stream: str, region: str) -> bool:
             arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{group}:log-stream:{stream}"
@@ -105,11 +111,13 @@ class Authorization:
                 return False
             return True
 
+        own = region
+
         def guarded(
             group: str, stream: str, lines: Sequence[str | tuple[float, str]], region: str = ""
         ) -> None:
-            if allowed(group, stream, region or self._region):
-                log(group, stream, lines, region)
+            if allowed(group, stream, region or own):
+                log(group, stream, lines, **({"region": region} if region else {}))
 
         return guarded
 

@@ -114,18 +114,7 @@ def _values(value: Any, path: list[str]) -> Iterator[str]:
 
 
 # ------------------------------------------------------------------------------------------------ SageMaker
-_NOUNS = {
-    "TrainingJob": "training-job",
-    "ProcessingJob": "processing-job",
-    "TransformJob": "transform-job",
-    "HyperParameterTuningJob": "hyper-parameter-tuning-job",
-    "LabelingJob": "labeling-job",
-    "Model": "model",
-    "EndpointConfig": "endpoint-config",
-    "Endpoint": "endpoint",
-    "ModelPackageGroup": "model-package-group",
-    "ModelPackage": "model-package",
-}
+_VERBS = r"^(Create|Describe|Stop|Update|Delete|Start|Retry|Get|Put)|WeightsAndCapacities$|Policy$"
 
 
 def _sagemaker(call: Call) -> Iterator[str]:
@@ -141,11 +130,16 @@ def _sagemaker(call: Call) -> Iterator[str]:
         name = call.text("ModelPackageName") or (f"{group}/*" if group else ANY)
         yield call.arn("model-package/", name.lower())
         return
-    noun = re.sub("^(Create|Describe|Stop|Update|Delete)|WeightsAndCapacities$|Policy$", "", call.operation)
-    if call.operation.startswith("List") or noun not in _NOUNS:
+    if "Pipeline" in call.operation and call.text(
+        "PipelineName"
+    ):  # its executions are started and listed on it
+        yield call.arn("pipeline/", call.text("PipelineName").lower())
         return
+    noun = re.sub(_VERBS, "", call.operation)
     name = call.text(f"{noun}Name") or call.text(f"{noun}Arn")
-    yield call.arn(f"{_NOUNS[noun]}/", name if name.startswith("arn:") else name.lower())
+    if name and not call.operation.startswith("List"):
+        kind = re.sub("(?<=[a-z])(?=[A-Z])", "-", noun).lower()  # TrainingJob is training-job
+        yield call.arn(f"{kind}/", name if name.startswith("arn:") else name.lower())
     if call.operation in ("CreateEndpoint", "UpdateEndpoint"):
         yield call.arn("endpoint-config/", call.text("EndpointConfigName").lower())
 

@@ -182,7 +182,8 @@ class LambdaRuntime:
         """Log, as far as the function's role may."""
         function, log = plan.function, self._log
         if self._authorization is not None:
-            log = self._authorization.logging(log, function.role_arn, function.name)
+            region = function.arn.split(":")[3]
+            log = self._authorization.logging(log, function.role_arn, function.name, region)
         log(function.log_group, plan.stream, text)
 
     def _take(self, function: Function) -> Worker | None:

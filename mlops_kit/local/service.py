@@ -208,7 +208,7 @@ class Context:
         if self.authorization is None or not role_arn:
             return self
         credentials = Session(role_arn, session).credentials
-        log = self.authorization.logging(self.log, role_arn, session)
+        log = self.authorization.logging(self.log, role_arn, session, self.region)
         return replace(self, credentials=credentials, log=log)
 
     def identity(self) -> dict[str, str]:

@@ -311,6 +311,29 @@ def test_a_glue_job_reads_its_script_and_calls_as_its_role(iam: Enforcing) -> No
         assert not words or "/GlueJobRunnerSession is not authorized to perform" in said
 
 
+def test_a_job_in_another_region_logs_there_as_far_as_its_role_may(iam: Enforcing) -> None:
+    place, bucket, name = "eu-west-1", iam.bucket(**{"job.py": "print('hello')"}), unique("job")
+    logs = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    role = iam.role(
+        allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*"),
+        allow(logs, f"arn:aws:logs:{place}:{ACCOUNT}:log-group:/aws-glue/*"),
+    )
+    glue = iam.aws.client("glue", place)
+    command = {"Name": "pythonshell", "ScriptLocation": f"s3://{bucket}/job.py", "PythonVersion": "3.9"}
+    glue.create_job(Name=name, Role=role, Command=command)
+    run = glue.start_job_run(JobName=name)["JobRunId"]
+    where = {"logGroupName": "/aws-glue/python-jobs/output", "logStreamNames": [run]}
+
+    def lines() -> list[str]:
+        try:
+            found = iam.aws.client("logs", place).filter_log_events(**where)["events"]
+        except ClientError:
+            return []
+        return [event["message"] for event in found]
+
+    assert "hello" in iam.until(lines)
+
+
 def test_credentials_of_a_job_stay_good_when_the_server_starts_again(tmp_path: Path) -> None:
     for aws in _running(tmp_path, "--enforce-iam"):
         house = Enforcing(aws)
