@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_kit.build import steps
+from mlops_kit.build.foundation import TAG_PIPELINE, TAG_PROJECT
+from mlops_kit.build.policy import names
 from mlops_kit.build.steps import Call, State
+from mlops_kit.settings import Settings
 from pipelines import expressions as x
 from pipelines import retraining
 
@@ -103,3 +106,8 @@ def lead_failures(states: Sequence[State], target: State) -> None:
 def verdict_key(model: str) -> dict[str, Any]:
     """Key of the verdict on a day's data, in the lock table."""
     return {"pk": {"S": f"{{% 'data-quality#{model}#' & $states.input.as_of %}}"}}
+
+
+def tags(settings: Settings, pipeline: str) -> list[dict[str, str]]:
+    """Tags of what a pipeline declares itself, such as a table: those of all that its stack makes."""
+    return names({TAG_PROJECT: settings.project, TAG_PIPELINE: pipeline})

@@ -187,6 +187,7 @@ def _resources(settings: Settings, spec: ModelSpec, raw: RawTable) -> dict[str, 
             "Properties": {
                 "Name": f"{settings.project}-data-quality-{spec.name}",
                 "RecursiveDeleteOption": True,
+                "Tags": daily.tags(settings, f"data-quality-{spec.name}"),
                 "WorkGroupConfiguration": {
                     "EnforceWorkGroupConfiguration": True,
                     "PublishCloudWatchMetricsEnabled": True,

@@ -21,7 +21,7 @@ from mlops_kit.build.foundation import foundation
 from mlops_kit.deploy.package import pack
 from mlops_kit.pipeline import Pipeline
 from mlops_kit.settings import Settings
-from pipelines import data_quality, forecast, retraining
+from pipelines import cache_warmup, data_quality, forecast, retraining
 from tests.acceptance import town
 from tests.conftest import REGION, EmbeddedAws
 
@@ -131,7 +131,9 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Days]:
     aws.start()
     try:
         found = town.build(aws, folder / "kit")
-        made = {one.__name__: one.build(found.session.settings) for one in (data_quality, forecast)}
+        made = {
+            one.__name__: one.build(found.session.settings) for one in (cache_warmup, data_quality, forecast)
+        }
         named = {name.rpartition(".")[2]: pipeline for name, pipeline in made.items()}
         for pipeline in named.values():
             kit.apply(found.session, pipeline, on_progress=lambda _: None)

@@ -26,7 +26,7 @@ with warnings.catch_warnings():
     import parliament
 
 SETTINGS = Settings()
-NAMES = ("forecast", "data-quality")
+NAMES = ("cache-warmup", "data-quality", "forecast")
 
 
 @pytest.fixture(params=NAMES)
