@@ -57,6 +57,10 @@ class Advancing:
             return
         asked = json.loads(await _body(receive))
         seconds = asked["to"] - self.clock.now() if "to" in asked else asked["seconds"]
+        if self.clock.advancing:
+            words = "Somebody else is moving the clock."
+            await answer(send, 409, {"__type": "ConflictException", "message": words})
+            return
         if seconds < 0:
             words = f"The clock says {_text(self.clock.now())}, which is later, and it never goes back."
             await answer(send, 400, {"__type": "ValidationException", "message": words})

@@ -127,6 +127,11 @@ class Clock:
         finally:
             timer.cancel()
 
+    @property
+    def advancing(self) -> bool:
+        """Whether `advance` is on its way."""
+        return self._advancing.locked()
+
     def hold(self) -> Hold:
         """Keep `advance` from moving on; from any thread. The clock itself goes on as always."""
         with self._changed:

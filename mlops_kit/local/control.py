@@ -163,7 +163,7 @@ def advance(
     Raises
     ------
     UsageError
-        The clock is later already.
+        The clock is later already, or somebody else moves it.
     KitError
         Nothing serves the folder, or it failed.
     """
@@ -183,7 +183,8 @@ def advance(
                 yield json.loads(line)
     except urllib.error.HTTPError as error:
         words = json.load(error).get("message", str(error))
-        raise UsageError(f"The clock cannot be moved: {words}", suggestion="choose a later time.") from error
+        advice = "choose a later time." if error.code == 400 else "wait until that has ended."
+        raise UsageError(f"The clock cannot be moved: {words}", suggestion=advice) from error
     except OSError as error:
         raise KitError(
             "The embedded AWS stopped answering while its clock moved.",

@@ -16,7 +16,7 @@ import pytest
 from mlops_kit.errors import KitError, UsageError
 from mlops_kit.local import control
 from tests.conftest import EmbeddedAws
-from tests.local.schedules import Schedules
+from tests.local.schedules import Schedules, eventually
 
 
 def now(aws: EmbeddedAws) -> datetime:
@@ -60,6 +60,26 @@ def test_going_back_is_refused_in_words(fresh_aws: EmbeddedAws) -> None:
         list(control.advance(fresh_aws.state_dir, to=datetime(2011, 7, 1, tzinfo=UTC)))
     said = command(fresh_aws, "advance", "--to", "2011-07-01")
     assert said.returncode == 2 and "never goes back" in said.stderr and "Traceback" not in said.stderr
+
+
+def test_who_goes_away_ends_the_moving_and_nobody_moves_it_meanwhile(fresh_aws: EmbeddedAws) -> None:
+    schedules = Schedules(fresh_aws)
+    schedules.create("rate(1 minute)", Target={"Arn": schedules.queue().arn})
+    before = now(fresh_aws)
+    moving = control.advance(fresh_aws.state_dir, 30 * 86400.0)
+    next(moving)
+    with pytest.raises(UsageError, match="Somebody else is moving the clock"):
+        list(control.advance(fresh_aws.state_dir, 60.0))
+    moving.close()  # type: ignore[attr-defined]
+    assert eventually(lambda: _moved_alone(fresh_aws))
+    assert now(fresh_aws) - before < timedelta(days=25)
+
+
+def _moved_alone(aws: EmbeddedAws) -> bool:
+    try:
+        return bool(list(control.advance(aws.state_dir, 1.0))[-1]["done"])
+    except UsageError:
+        return False
 
 
 @pytest.mark.parametrize("duration", ["", "8", "d8", "-1h", "1 fortnight"])

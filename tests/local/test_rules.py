@@ -51,6 +51,17 @@ def test_scheduled_rules_fire_when_the_clock_is_moved(moving_aws: EmbeddedAws) -
     )  # and not those of the time it was off
 
 
+def test_a_scheduled_rule_of_a_stack_fires(moving_aws: EmbeddedAws) -> None:
+    queue, stack = Queue(moving_aws, {}), f"stack-{uuid.uuid4().hex[:8]}"
+    properties = {"ScheduleExpression": "rate(1 hour)", "Targets": [{"Id": "q", "Arn": queue.arn}]}
+    body = json.dumps({"Resources": {"Rule": {"Type": "AWS::Events::Rule", "Properties": properties}}})
+    formation = moving_aws.client("cloudformation")
+    formation.create_stack(StackName=stack, TemplateBody=body)
+    formation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+    list(control.advance(moving_aws.state_dir, 2 * 3600.0 + 60))
+    assert len(queue.wait(2)) == 2
+
+
 def test_an_event_reaches_an_api_of_api_gateway(moving_aws: EmbeddedAws) -> None:
     queue, name = Queue(moving_aws, {}), f"api-{uuid.uuid4().hex[:8]}"
     code = f"""

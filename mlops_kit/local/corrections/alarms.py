@@ -76,9 +76,13 @@ class Alarms:
             self._timer = None
         changes, alive = [], False
         for scope, alarm in self._all():
-            with module("core.responses").request_scope(*scope):
-                points, fresh = self._points(alarm, now)
+            try:
+                with module("core.responses").request_scope(*scope):
+                    points, fresh = self._points(alarm, now)
                 verdict = judge(alarm, points)
+            except Exception:  # one bad alarm never stops the others
+                logger.exception("alarm %s cannot be looked at", alarm.get("AlarmName"))
+                continue
             alive = alive or fresh or alarm["Namespace"] == "AWS/SQS"
             if verdict is not None and verdict.state != alarm["StateValue"]:
                 changes.append((scope, alarm, verdict))

@@ -105,6 +105,7 @@ class Rules:
     def _turn(self, key: Key, rule: Rule, now: float) -> list[float]:
         """Fire the occurrences of a rule up to now; its next one."""
         try:
+            rule.setdefault("CreationTime", now)  # which a rule that a stack made does not have
             after = max(self._seen.get(key, self._begun), float(rule["CreationTime"]))
             self._seen[key] = now
             if rule.get("State") != "ENABLED":
