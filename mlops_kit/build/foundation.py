@@ -20,6 +20,13 @@ _KEPT = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
 _GONE = {"DeletionPolicy": "Delete", "UpdateReplacePolicy": "Delete"}
 TAG_PROJECT, TAG_PIPELINE = "mlops-kit:project", "mlops-kit:pipeline"
 LOCK_KEY, LOCK_EXPIRY = "pk", "ttl"
+TMP_DAYS = 7  # what one execution leaves for its next state; a redrive comes within days
+KEPT_DAYS = 400  # a year to compare with, and a month to look at it
+# What only grows under these prefixes of the data bucket is history. Under retraining/ the champions' models
+# and profiles lie between old windows, and a champion serves as long as no challenger is better: so nothing
+# ends there; S3 itself moves what is not read to cheaper tiers.
+_HISTORY = ("drift/", "forecast/", "reports/")
+_TRAINING, _TIERED_DAYS = "retraining/", 30
 
 
 def foundation(settings: Settings, models: Sequence[str]) -> Stack:
@@ -45,8 +52,8 @@ def foundation(settings: Settings, models: Sequence[str]) -> Stack:
     check_project(settings.project)
     tags = names({TAG_PROJECT: settings.project})
     resources: dict[str, Any] = {
-        "ArtifactBucket": _bucket(tags, versioned=True),
-        "DataBucket": _bucket(tags, versioned=False),
+        "ArtifactBucket": _bucket(tags, (), versioned=True),
+        "DataBucket": _bucket(tags, _data_rules(), versioned=False),
         "LockTable": _lock_table(tags),
         "EventBus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": settings.project, "Tags": tags}},
         "RoutineTopic": _topic(f"{settings.project}-routine", tags),
@@ -80,9 +87,23 @@ def check_project(project: str) -> None:
         )
 
 
-def _bucket(tags: Tags, *, versioned: bool) -> dict[str, Any]:
+def _data_rules() -> Sequence[dict[str, Any]]:
+    """How long data are kept (S3 User Guide, "Managing the lifecycle of objects")."""
+    tiered = {"StorageClass": "INTELLIGENT_TIERING", "TransitionInDays": _TIERED_DAYS}
+    return (
+        *(_expiring(prefix, KEPT_DAYS) for prefix in _HISTORY),
+        {"Id": "retraining", "Status": "Enabled", "Prefix": _TRAINING, "Transitions": [tiered]},
+    )
+
+
+def _expiring(prefix: str, days: int) -> dict[str, Any]:
+    return {"Id": prefix.rstrip("/"), "Status": "Enabled", "Prefix": prefix, "ExpirationInDays": days}
+
+
+def _bucket(tags: Tags, further: Sequence[dict[str, Any]], *, versioned: bool) -> dict[str, Any]:
     rules: list[dict[str, Any]] = [
-        {"Id": "tmp", "Status": "Enabled", "Prefix": "tmp/", "ExpirationInDays": 7},
+        _expiring("tmp/", TMP_DAYS),
+        *further,
         {
             "Id": "unfinished-uploads",
             "Status": "Enabled",
