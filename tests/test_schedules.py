@@ -203,7 +203,7 @@ def test_the_jobs_of_the_platform_are_those_that_stand_and_those_that_its_pipeli
     (retraining,) = (one for one in found.schedules if one.name == "retrain-demand")
     assert retraining.target == "state machine clock-retraining-demand"
     assert [f"{fire:%Y-%m-%dT%H:%MZ}" for fire in retraining.next] == ["2026-03-30T01:00Z"]
-    assert "not applied" in str(found) and "fires of" in found.calendar(days=1).summary
+    assert "not applied" in str(found) and "paused or not applied" in found.calendar(days=1).summary
 
 
 def test_the_calendar_shows_the_coming_week(session: Any) -> None:
@@ -227,7 +227,7 @@ def test_the_calendar_of_one_zone_shows_where_its_clock_changes() -> None:
         "FlexibleTimeWindow": {"Mode": "OFF"},
     }
     chart = calendar([Scheduled(body, "p", ())], datetime(2026, 3, 27, 12, tzinfo=UTC), days=4)
-    assert chart.summary == "0 fires of 0 schedules in the coming 4 days"
+    assert chart.summary == "0 fires of 0 schedules in the coming 4 days; 1 paused or not applied"
     (axes,) = chart.figure.axes
     assert "the clock changes" in {text.get_text() for text in axes.texts}
     assert [label.get_text() for label in axes.get_yticklabels()] == ["nightly (paused)"]

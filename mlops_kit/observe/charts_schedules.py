@@ -26,7 +26,7 @@ def calendar(schedules: Sequence[Scheduled], now: datetime, days: int = 7) -> Ch
     Parameters
     ----------
     schedules : sequence of Scheduled
-        A row each, in the order of the first fire; a paused one's fires are hollow.
+        A row each, in the order of the first fire; those that are paused or not applied are hollow.
     now : datetime
         Aware; where the chart begins.
     days : int
@@ -53,19 +53,25 @@ def calendar(schedules: Sequence[Scheduled], now: datetime, days: int = 7) -> Ch
     _days(axes, now, end, ZoneInfo(zone))
     axes.set_xlabel(f"days in {zone}, times in each schedule's own zone" if len(zones) > 1 else zone)
     axes.set_title(f"The coming {days} days", loc="left", fontsize=10)
-    running = [one for one, fires in rows if fires and one.enabled]
-    count = sum(len(fires) for one, fires in rows if one.enabled)
-    return Chart(figure, f"{count} fires of {len(running)} schedules in the coming {days} days")
+    running = [fires for one, fires in rows if fires and not _hollow(one)]
+    words = f"{sum(map(len, running))} fires of {len(running)} schedules in the coming {days} days"
+    hollow = sum(_hollow(one) != "" for one, _ in rows)
+    return Chart(figure, words + (f"; {hollow} paused or not applied" if hollow else ""))
+
+
+def _hollow(one: Scheduled) -> str:
+    """Why its fires are none; empty when they are."""
+    return "" if one.enabled and one.stands else "paused" if one.stands else "not applied"
 
 
 def _label(one: Scheduled, zone: str) -> str:
-    paused = "" if one.enabled else " (paused)"
-    return one.name + paused + ("" if one.timezone == zone else f"\n{one.timezone}")
+    why = _hollow(one)
+    return one.name + (f" ({why})" if why else "") + ("" if one.timezone == zone else f"\n{one.timezone}")
 
 
 def _draw(axes: Axes, place: int, one: Scheduled, fires: Sequence[datetime]) -> None:
     x: Any = fires
-    face = _BLUE if one.enabled else "white"
+    face = "white" if _hollow(one) else _BLUE
     if one.window:
         ends: Any = [fire + timedelta(minutes=one.window) for fire in fires]
         axes.hlines([place] * len(fires), x, ends, color=_BLUE, linewidth=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -60,9 +61,13 @@ def stand(client: Clients, project: str, pipeline: str | None = None) -> list[Sc
 
 
 def _bodies(scheduler: Any, group: str) -> Iterator[dict[str, Any]]:
-    for page in scheduler.get_paginator("list_schedules").paginate(GroupName=group):
-        for one in page["Schedules"]:
-            yield scheduler.get_schedule(GroupName=group, Name=one["Name"])
+    """What GetSchedule says of each; one that has fired for the last time meanwhile is left out."""
+    gone = scheduler.exceptions.ResourceNotFoundException
+    with suppress(gone):
+        for page in scheduler.get_paginator("list_schedules").paginate(GroupName=group):
+            for one in page["Schedules"]:
+                with suppress(gone):
+                    yield scheduler.get_schedule(GroupName=group, Name=one["Name"])
 
 
 def _next(one: Scheduled, now: datetime, count: int) -> Scheduled:
