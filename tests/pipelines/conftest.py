@@ -127,7 +127,7 @@ class Days:
 def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Days]:
     """Deploy retraining and the daily pipelines by the kit, and retrain once."""
     folder = tmp_path_factory.mktemp("days")
-    aws = EmbeddedAws(folder / "state", ("--at", "2011-07-01"))
+    aws = EmbeddedAws(folder / "state", ("--enforce-iam", "--at", "2011-07-01"))
     aws.start()
     try:
         found = town.build(aws, folder / "kit")
