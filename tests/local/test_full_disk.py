@@ -23,10 +23,10 @@ PASSES = walk.states(("A", {"Type": "Pass"}), ("B", {"Type": "Pass"}))
 
 
 @contextmanager
-def _full(aws: EmbeddedAws) -> Iterator[None]:
+def _full(aws: EmbeddedAws, most: int = 1) -> Iterator[None]:
     """Let no file of the server grow, its log neither: the kernel refuses as it does when a disk is full."""
     before = resource.prlimit(aws.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(aws.pid, resource.RLIMIT_FSIZE, (1, before[1]))
+    resource.prlimit(aws.pid, resource.RLIMIT_FSIZE, (most, before[1]))
     yield
     resource.prlimit(aws.pid, resource.RLIMIT_FSIZE, before)
 
@@ -124,3 +124,45 @@ def test_a_damaged_state_file_is_refused_with_words(fresh_aws: EmbeddedAws) -> N
     assert done.returncode == 1
     assert "cannot be opened" in done.stderr and "To mend it" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("most", [1, 100])  # bytes of a file: of 100, the body of an object, and not the rest
+@pytest.mark.parametrize("versioned", [False, True])
+def test_an_object_that_cannot_be_written_is_refused_and_the_old_one_stays(
+    fresh_aws: EmbeddedAws, most: int, versioned: bool
+) -> None:
+    s3 = fresh_aws.client("s3")
+    s3.create_bucket(Bucket="full")
+    if versioned:
+        s3.put_bucket_versioning(Bucket="full", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="full", Key="old", Body=b"as it was", Tagging="a=b")
+    s3.put_object(Bucket="full", Key="other", Body=b"another", ContentType="text/x-other")
+    upload = s3.create_multipart_upload(Bucket="full", Key="parts")["UploadId"]
+    part = s3.upload_part(Bucket="full", Key="parts", UploadId=upload, PartNumber=1, Body=b"in parts")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    before = _objects(fresh_aws)
+    with _full(fresh_aws, most):
+        assert "Free some space" in _refused(s3.put_object, Bucket="full", Key="old", Body=b"written anew")
+        _refused(s3.put_object, Bucket="full", Key="new", Body=b"written at all")
+        _refused(s3.copy_object, Bucket="full", Key="old", CopySource="full/other")
+        finish = {"Bucket": "full", "Key": "parts", "UploadId": upload, "MultipartUpload": parts}
+        _refused(s3.complete_multipart_upload, **finish)
+        assert _objects(fresh_aws) == before
+    s3.complete_multipart_upload(**finish)  # its parts were kept
+    whole = _objects(fresh_aws)
+    assert whole.pop("parts")[0] == b"in parts" and whole == before
+    time.sleep(1.5)
+    fresh_aws.kill()
+    fresh_aws.start()
+    again = _objects(fresh_aws)
+    assert again.pop("parts")[0] == b"in parts" and again == before
+
+
+def _objects(aws: EmbeddedAws) -> dict[str, tuple[bytes, str, Any, Any]]:
+    """Everything in the bucket: body, ETag, tags and version by key."""
+    s3, found = aws.client("s3"), {}
+    for entry in s3.list_objects_v2(Bucket="full")["Contents"]:
+        answer = s3.get_object(Bucket="full", Key=entry["Key"])
+        tags = s3.get_object_tagging(Bucket="full", Key=entry["Key"])["TagSet"]
+        found[entry["Key"]] = answer["Body"].read(), answer["ETag"], tags, answer.get("VersionId")
+    return found
