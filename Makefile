@@ -14,7 +14,7 @@ run: env
 	@$(BIN)/python -m mlops_kit.walkthrough
 
 test: env
-	@$(BIN)/python -m pytest -m "not slow and not browser"
+	@$(BIN)/python -m pytest -m "not slow and not browser" -n auto --dist loadfile
 	@$(BIN)/python -m pytest -m "slow or browser"
 	@$(BIN)/python -m pytest -p no:cacheprovider --nbval tests/notebooks --nbval-sanitize-with tests/notebooks/sanitize.cfg
 
@@ -56,6 +56,9 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
 	  --extra local --extra drift --extra kafka --extra lab --extra test --output-file requirements.lock pyproject.toml
 	python3 tests/sync_environment.py
+	(sed -n '/^#/p' pipelines/jobs/run_notebook.txt; uv pip compile --quiet --constraint requirements.lock --extra drift \
+	  --python-version 3.12 --python-platform x86_64-manylinux_2_28 --no-header --no-annotate pyproject.toml) \
+	  > pipelines/jobs/run_notebook.tmp && mv pipelines/jobs/run_notebook.tmp pipelines/jobs/run_notebook.txt
 
 lint: env
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

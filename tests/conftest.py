@@ -13,8 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mlops_kit.local import clients
+
+# How long an example takes says something of the machine only. CI tries the same examples each time: one that
+# fails for the first time is better found where somebody can look at it.
+_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("house", **_PATIENT)
+settings.register_profile("ci", **_PATIENT, derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 REGION = "us-east-1"
 ROOT = Path(__file__).parent.parent
