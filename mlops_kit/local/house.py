@@ -103,7 +103,7 @@ class House:
         self.ministack.states.engine = cast(Engine, self.services["stepfunctions"])
         self.rules = Rules(self.clock, url)
         after_import("services.eventbridge", self.rules.install)
-        after_import("services.cloudwatch", Alarms(self.clock, self._changed).install)
+        after_import("services.cloudwatch", Alarms(self.clock, self._changed, self.plumbing.emit).install)
         corrections.install(self._client, self._changed, self.saver.save)
         if self.authorization is not None:
             corrections.enforce(self.authorization, self.plumbing.metric)

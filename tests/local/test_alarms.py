@@ -120,10 +120,17 @@ def test_each_change_of_state_is_told_and_written_down(watch: Watch) -> None:
     name = watch.alarm(
         AlarmActions=topic, OKActions=topic, InsufficientDataActions=topic, TreatMissingData="missing"
     )
+    events, heard = watch.aws.client("events"), Queue(watch.aws, {})
+    pattern = {"detail-type": ["CloudWatch Alarm State Change"], "detail": {"alarmName": [name]}}
+    events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=name, Targets=[{"Id": "q", "Arn": heard.arn}])
     for value in (5, 0):
         watch.put(value)
         watch.minutes(1)
     watch.minutes(5)
+    details = [json.loads(message["Body"])["detail"] for message in heard.wait(3)]
+    assert [one["state"]["value"] for one in details] == ["ALARM", "OK", "INSUFFICIENT_DATA"]
+    assert [one["previousState"]["value"] for one in details] == ["INSUFFICIENT_DATA", "ALARM", "OK"]
     told = [json.loads(message["Body"]) for message in watch.told.wait(3)]
     changes = [(one["OldStateValue"], one["NewStateValue"]) for one in told if one["AlarmName"] == name]
     wanted = [("INSUFFICIENT_DATA", "ALARM"), ("ALARM", "OK"), ("OK", "INSUFFICIENT_DATA")]

@@ -337,16 +337,21 @@ def test_a_processing_job_runs_for_real(schedules: Moved) -> None:
 
 def test_nothing_fires_twice_after_a_restart(fresh_aws: EmbeddedAws) -> None:
     schedules = Moved(fresh_aws)
-    queue = schedules.queue()
+    queue, later = schedules.queue(), schedules.queue()
     schedules.once(name="once", Target={"Arn": queue.arn})
     schedules.create("cron(0 0/1 * * ? *)", name="hourly", Target={"Arn": queue.arn})
     fired = schedules.advance(hours=2)
+    window = {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 1440}
+    schedules.once(name="later", FlexibleTimeWindow=window, Target={"Arn": later.arn})
+    schedules.advance(minutes=11)
     for end in (fresh_aws.kill, fresh_aws.stop):
         end()
         fresh_aws.start()
-    assert len(Queue.messages(queue)) == len(fired) == 3
+    assert len(queue.messages()) == len(fired) == 3
     time.sleep(0.3)
-    assert queue.messages() == []
+    assert queue.messages() == later.messages() == []
+    schedules.advance(days=1)
+    assert len(later.messages()) == 1  # its window was open all the time
 
 
 def test_what_fell_due_while_no_server_ran_is_delivered_while_it_is_not_too_old(

@@ -10,6 +10,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_kit.local.corrections.alarm_state import EXTRA, Verdict, judge, knows, periods
@@ -17,6 +18,7 @@ from mlops_kit.local.ministack import module
 
 if TYPE_CHECKING:
     from mlops_kit.local.clock import Clock, Timer
+    from mlops_kit.local.service import Emit
 
 _MINUTE = 60.0
 _ACTIVE = 6 * 3600.0  # seconds after its last message in which a queue still reports
@@ -40,11 +42,14 @@ class Alarms:
         The one clock.
     changed : callable
         ``changed(service)``, when an alarm's state has.
+    emit : callable
+        Puts AWS's event of a change on the default bus.
     """
 
-    def __init__(self, clock: Clock, changed: Callable[[str], None]) -> None:
+    def __init__(self, clock: Clock, changed: Callable[[str], None], emit: Emit) -> None:
         self._clock = clock
         self._changed = changed
+        self._emit = emit
         self._guard = threading.Lock()
         self._timer: Timer | None = None
         self._active: dict[str, float] = {}  # queue -> when it was last seen with a message
@@ -152,8 +157,11 @@ class Alarms:
     ) -> None:
         try:
             for scope, alarm, verdict in changes:
+                former = {"value": alarm["StateValue"], "reason": alarm["StateReason"]}
                 with module("core.responses").request_scope(*scope):
                     self._put(alarm, verdict)
+                arn, detail = alarm["AlarmArn"], _event(alarm, former)
+                self._emit("aws.cloudwatch", "CloudWatch Alarm State Change", detail, [arn], scope[1])
             self._changed("monitoring")
         except Exception:
             logger.exception("an alarm's actions failed")
@@ -167,3 +175,18 @@ class Alarms:
         self._cloudwatch._record_history(alarm["AlarmName"], former, verdict.state, verdict.reason)
         self._cloudwatch._dispatch_alarm_actions(alarm, former, verdict.state, verdict.reason)
         self._cloudwatch._evaluate_parent_alarms(alarm)
+
+
+def _event(alarm: Alarm, former: Mapping[str, str]) -> dict[str, Any]:
+    """Detail of the event ("Alarm events and EventBridge", CloudWatch User Guide)."""
+    when = datetime.fromtimestamp(alarm["StateUpdatedTimestamp"], UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+    dimensions = {pair["Name"]: pair["Value"] for pair in alarm.get("Dimensions") or []}
+    metric = {"namespace": alarm["Namespace"], "name": alarm["MetricName"], "dimensions": dimensions}
+    stat = alarm.get("ExtendedStatistic") or alarm.get("Statistic")
+    looked_at = {"metric": metric, "period": alarm.get("Period"), "stat": stat}
+    return {
+        "alarmName": alarm["AlarmName"],
+        "state": {"value": alarm["StateValue"], "reason": alarm["StateReason"], "timestamp": when},
+        "previousState": former,
+        "configuration": {"metrics": [{"id": "m1", "metricStat": looked_at, "returnData": True}]},
+    }
