@@ -117,7 +117,8 @@ def test_without_a_statement_the_run_fails_with_the_refusal_that_names_it(
 
 def test_a_machine_whose_role_lost_a_managed_rule_cannot_be_changed(town: Town, first: kit.Run) -> None:
     states = town.aws.client("stepfunctions")
-    machine = states.list_state_machines()["stateMachines"][0]["stateMachineArn"]
+    listed = states.list_state_machines()["stateMachines"]
+    machine = next(one["stateMachineArn"] for one in listed if one["name"] == "town-retraining-demand")
     shown = states.describe_state_machine(stateMachineArn=machine)
     definition = {**json.loads(shown["definition"]), "Comment": "changed"}
     with (
