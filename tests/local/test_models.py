@@ -19,7 +19,7 @@ def _bare(value: Any) -> Any:
 
 @pytest.mark.parametrize("service", ["stepfunctions", "sagemaker", "glue", "s3"])
 def test_a_model_is_botocores_without_the_prose(service: str) -> None:
-    fresh = models.loader.__wrapped__()  # botocore itself mends S3's addresses in a model that a client has used
+    fresh = models.loader.__wrapped__()  # botocore mends S3's addresses in a model that a client has used
     ours = fresh.load_service_model(service, "service-2")
     assert ours == _bare(Loader().load_service_model(service, "service-2"))
 
