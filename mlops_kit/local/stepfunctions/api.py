@@ -52,6 +52,10 @@ class StepFunctions(Service):
         """Go on with every execution that a former process left running."""
         self._starts.take_up()
 
+    def under_way(self) -> list[str]:
+        """States whose job runs, or has ended and the state has not seen it yet."""
+        return [f"state {name}" for name in list(self.engine.followed.values())]
+
     def stop(self) -> None:
         """Come to rest; executions go on with the next start."""
         self.engine.stop()

@@ -58,6 +58,8 @@ class Engine:
         Why the disk takes nothing at the moment; empty when it does.
     ready : asyncio.Event
         Set when what a former process left running has been taken up.
+    followed : dict
+        A number for each task whose job runs in real time, with the name of its state.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Engine:
         self._in_flight: asyncio.Future[None] | None = None
         self._tally = Tally()
         self._background: set[asyncio.Task[Any]] = set()
+        self.followed: dict[int, str] = {}
         self.inherited = book.last_id()
         self.ready = asyncio.Event()
         self._ids = itertools.count(self.inherited + 1)

@@ -211,7 +211,18 @@ class Attempt:
         raise self._failed(StateFailed(outcome["error"], outcome["cause"]))
 
     async def _job(self) -> Reply:
-        """Look at the job until it has ended."""
+        """Look at the job until it has ended.
+
+        A nested execution may wait for the clock; any other job comes to an end in real time.
+        """
+        if self.target.service != "states":
+            self.engine.followed[id(self)] = self.reader.state.name
+        try:
+            return await self._looked_at()
+        finally:
+            self.engine.followed.pop(id(self), None)
+
+    async def _looked_at(self) -> Reply:
         delay, failures = _FIRST_POLL, 0
         while True:
             try:
