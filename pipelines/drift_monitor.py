@@ -15,8 +15,8 @@ from mlops_kit.build.steps import Call, ScriptJob, State
 from mlops_kit.pipeline import Function, Pipeline
 from mlops_kit.settings import Settings
 from mlops_kit.trigger import Schedule
+from pipelines import daily, retraining
 from pipelines import expressions as x
-from pipelines import retraining
 from pipelines.features import demand
 from pipelines.models import find
 from pipelines.models.spec import ROOT, ModelSpec
@@ -70,7 +70,7 @@ def build(settings: Settings, model: str = "demand") -> Pipeline:
         name=f"drift-monitor-{spec.name}",
         description=f"{spec.description}: its last {spec.drift.days} days against the champion's training",
         definition=_definition(settings, spec, scoring),
-        input_schema=_input_schema(spec),
+        input_schema=daily.input_schema(f"UTC day after the last of the {spec.drift.days} days"),
         model=spec.name,
         functions=(_profile_statement(), _compare_windows()),
         jobs=(retraining.preparation("PrepareWindow", "drift/"),),
@@ -88,25 +88,9 @@ def database(settings: Settings, spec: ModelSpec) -> str:
     return f"{settings.project}_drift_{spec.name}".replace("-", "_")
 
 
-def _input_schema(spec: ModelSpec) -> dict[str, Any]:
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "as_of": {
-                "type": "string",
-                "pattern": x.MOMENT_PATTERN,
-                "description": f"UTC day after the last of the {spec.drift.days} days; default its start.",
-            },
-            "trigger": retraining.TRIGGER,
-        },
-    }
-
-
 def _definition(settings: Settings, spec: ModelSpec, scoring: Artifact) -> dict[str, Any]:
     region, project = settings.region, settings.project
-    window = steps.pass_("ComputeWindow", _window(spec))
+    tell = daily.failure_path(region, spec.name, "drift monitor", "MonitoringFailed")
     champion = retraining.find_champion(region, project, spec)
     describe = _describe_champion(region)
     prepare = _prepare(region, spec)
@@ -116,48 +100,29 @@ def _definition(settings: Settings, spec: ModelSpec, scoring: Artifact) -> dict[
     score = _score(region, project, spec, scoring)
     compare = _compare(region, spec)
     measure = _publish_metrics(region)
-    tell = _put_event(region)
+    event = _put_event(region)
 
-    work = [describe, prepare, partition, statement, profile, score, compare, measure, tell]
+    work = [describe, prepare, partition, statement, profile, score, compare, measure, event]
     steps.chain([*work, steps.succeed("Measured")])
     no_champion = steps.succeed("NoChampion")
-    steps.chain([window, champion, steps.choice("HasChampion", [(x.HAS_CHAMPION, describe)], no_champion)])
+    champion.next(steps.choice("HasChampion", [(x.HAS_CHAMPION, describe)], no_champion))
     steps.catch([partition], statement, x.KEEP, ("Glue.AlreadyExistsException",))  # an earlier try added it
-    failed = steps.fail("MonitoringFailed", x.FAILURE_ERROR, x.FAILURE_CAUSE)
-    notify = steps.task(
-        "NotifyFailure",
-        region,
-        "sns:publish",
-        {
-            "TopicArn": "${CriticalTopic}",
-            "Subject": f"{spec.name}: drift monitor failed",
-            "Message": x.failed(f"drift monitor of {spec.name}"),
-        },
-        Call(30, (steps.SNS,)),
-        x.KEEP,
-    )
-    notify.next(failed)
-    steps.catch([notify], failed, x.KEEP)
-    for state in (champion, *work):
-        steps.catch([state], notify, x.failure(state.state_id))
-    return steps.definition(window, f"Measures the drift of the {spec.name} model", TIMEOUT)
+    daily.lead_failures([champion, *work], tell)
+    days = spec.drift.days
+    members = {
+        "start": _back(days),
+        "end": "$day",
+        # the job wants a train and a validation part too, of a day each
+        "prepared_from": _back(days + 2),
+        "prefix": f"'drift/{spec.name}/' & $day & '/' & $run",
+    }
+    first = daily.entrance(champion, tell, members)
+    return steps.definition(first, f"Measures the drift of the {spec.name} model", TIMEOUT)
 
 
-def _window(spec: ModelSpec) -> str:
-    """The days before ``as_of``; two more are prepared, for the job wants a train and a validation part."""
-    day = "'[Y0001]-[M01]-[D01]'"
-    return (
-        "{% ("
-        "$as_of := $substring($exists($states.input.as_of) ? $states.input.as_of"
-        " : $states.context.Execution.StartTime, 0, 10);"
-        f" $back := function($days) {{ $fromMillis($toMillis($as_of) - $days * {x.DAY}, {day}) }};"
-        " $run := $substring($hash($states.context.Execution.Id, 'SHA-256'), 0, 16);"
-        " $merge([$states.input, {"
-        f"'as_of': $as_of, 'start': $back({spec.drift.days}), 'end': $as_of,"
-        f" 'prepared_from': $back({spec.drift.days + 2}), 'run': $run,"
-        f" 'prefix': 'drift/{spec.name}/' & $as_of & '/' & $run"
-        "}])) %}"
-    )
+def _back(days: int) -> str:
+    """A day so many days before ``$day``."""
+    return f"$fromMillis($toMillis($day) - {days * x.DAY}, '[Y0001]-[M01]-[D01]')"
 
 
 def _describe_champion(region: str) -> State:
