@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from mlops_kit.local.guard import App, Receive, Scope, Send
 
 _LOOK = 0.015  # real seconds between two looks
-_QUIET = 3  # looks in a row that must find nothing
+_QUIET, _CAREFUL = 3, 8  # looks in a row that must find nothing; while executions go on, which think between
 _PATIENCE = 30.0  # real seconds for requests and functions: one may itself wait for the clock
 # What waits by its nature, mostly for what others will do.
 _WAITS = re.compile(r"\.(ReceiveMessage|GetActivityTask|StartSyncExecution)$|^/_mlops_kit/")
@@ -29,15 +29,22 @@ class Activity:
     jobs : callable
         ``jobs()`` names what runs in processes of its own and comes to an end.
     calls : callable
-        ``calls()`` is the number of functions that run without a request.
+        ``calls()`` is the number of functions that run, with a request or without.
+    executions : callable
+        ``executions()`` is the number of state machines' executions that go on, waiting or not.
     """
 
     def __init__(
-        self, app: App, jobs: Callable[[], Sequence[str]], calls: Callable[[], int] = lambda: 0
+        self,
+        app: App,
+        jobs: Callable[[], Sequence[str]],
+        calls: Callable[[], int],
+        executions: Callable[[], int],
     ) -> None:
         self._app = app
         self._jobs = jobs
         self._calls = calls
+        self._executions = executions
         self._requests = 0
         self._begun = 0
 
@@ -63,7 +70,7 @@ class Activity:
         """
         quiet, begun = 0, self._begun
         deadline = time.monotonic() + _PATIENCE
-        while quiet < _QUIET:
+        while quiet < (_CAREFUL if self._executions() else _QUIET):
             time.sleep(_LOOK)
             jobs = self._jobs()
             if jobs:

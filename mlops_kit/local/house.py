@@ -35,6 +35,7 @@ from mlops_kit.local.routes import Router
 from mlops_kit.local.scheduler.api import Scheduler
 from mlops_kit.local.service import Context, Service
 from mlops_kit.local.state_folder import StateFolder
+from mlops_kit.local.stepfunctions.api import StepFunctions
 from mlops_kit.local.store import Store
 
 logger = logging.getLogger(__name__)
@@ -123,7 +124,10 @@ class House:
         self.app = Router(self.services, self.ministack, self.saver, threads)
         if self.authorization is not None:
             self.app = Gate(self.app)
-        activity = Activity(self.app, self._jobs, lambda: self.functions.under_way)
+        engine = cast(StepFunctions, self.services["stepfunctions"]).engine
+        activity = Activity(
+            self.app, self._jobs, lambda: self.functions.under_way, lambda: len(engine.executions)
+        )
         self.app = activity
         self.advancing = Advancing(
             self.clock,
