@@ -221,7 +221,9 @@ def test_columns_may_have_the_names_that_the_statements_use(tmp_path: Path) -> N
         assert set(reference.features) == set(names) and reference.quiet is not None
         frame.to_csv(tmp_path / "same.csv", index=False)
         window = profile(tmp_path / "same.csv", reference)
-        assert (window.numeric, window.categories) == (reference.numeric, reference.categories)
+        assert window.categories == reference.categories
+        for name, one in reference.numeric.items():
+            assert window.numeric[name].buckets == one.buckets and window.numeric[name].max == one.max
 
 
 def test_a_csv_column_is_a_number_by_all_of_its_rows(tmp_path: Path) -> None:
