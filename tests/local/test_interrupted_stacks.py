@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
+import zipfile
 from typing import Any
 
 from tests.conftest import EmbeddedAws
@@ -130,3 +132,70 @@ def test_a_stack_that_was_being_removed_is_removed_after_a_kill(fresh_aws: Embed
     walk.holds(gone, seconds=30)
     assert fresh_aws.client("sqs").list_queues().get("QueueUrls", []) == []
     assert fresh_aws.client("glue").get_jobs()["Jobs"] == []
+
+
+# Fails an update to the delay that its resource names.
+PICKY = (
+    SLOW.replace('"Status": "SUCCESS"', '"Status": status')
+    .replace(
+        "    time.sleep(2)\n",
+        "    told = event['ResourceProperties']\n"
+        "    fails = event['RequestType'] == 'Update' and told['Delay'] == told['Refused']\n"
+        "    status = 'FAILED' if fails else 'SUCCESS'\n",
+    )
+    .replace("answer |= {", "answer |= {'Reason': 'refused', ")
+)
+
+
+def _picky(function: str, delay: str) -> str:
+    def resource(refused: str, **more: Any) -> dict[str, Any]:
+        told = {"ServiceToken": function, "Delay": delay, "Refused": refused}
+        return {"Type": "Custom::Picky", "Properties": told, **more}
+
+    return json.dumps({"Resources": {"Back": resource("0"), "There": resource("7", DependsOn="Back")}})
+
+
+def test_a_rollback_that_is_continued_is_continued_after_a_kill(fresh_aws: EmbeddedAws) -> None:
+    function = walk.function(fresh_aws, PICKY)
+    client = fresh_aws.client("cloudformation")
+    client.create_stack(StackName="s", TemplateBody=_picky(function, "0"))
+    assert _settled(fresh_aws) == "CREATE_COMPLETE"
+    client.update_stack(StackName="s", TemplateBody=_picky(function, "7"))
+    assert _settled(fresh_aws) == "UPDATE_ROLLBACK_FAILED"
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("index.py", SLOW)
+    fresh_aws.client("lambda").update_function_code(FunctionName=function, ZipFile=body.getvalue())
+    walk.settle(fresh_aws)
+    client.continue_update_rollback(StackName="s")
+    time.sleep(1.2)
+    fresh_aws.kill()
+    fresh_aws.start()
+    assert _settled(fresh_aws) == "UPDATE_ROLLBACK_COMPLETE"
+
+
+def test_an_import_is_brought_to_its_end_after_a_kill(fresh_aws: EmbeddedAws) -> None:
+    sqs, client = fresh_aws.client("sqs"), fresh_aws.client("cloudformation")
+    urls = [sqs.create_queue(QueueName=f"imported-{n}")["QueueUrl"] for n in range(100)]
+    queue = {"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain"}
+    named = {f"Queue{n}": {**queue, "Properties": {"QueueName": f"imported-{n}"}} for n in range(len(urls))}
+    imports = [
+        {"ResourceType": queue["Type"], "LogicalResourceId": name, "ResourceIdentifier": {"QueueUrl": url}}
+        for name, url in zip(named, urls, strict=True)
+    ]
+    client.create_change_set(
+        StackName="s", ChangeSetName="c", ChangeSetType="IMPORT", ResourcesToImport=imports,
+        TemplateBody=json.dumps({"Resources": named}),
+    )  # fmt: skip
+    waiter = client.get_waiter("change_set_create_complete")
+    waiter.wait(StackName="s", ChangeSetName="c", WaiterConfig={"Delay": 1})
+    walk.settle(fresh_aws)
+    client.execute_change_set(StackName="s", ChangeSetName="c")
+    saved = fresh_aws.state_dir / "ministack" / "cloudformation.json"
+    walk.holds(lambda: "IMPORT_" in saved.read_text())
+    fresh_aws.kill()
+    fresh_aws.start()
+    assert _settled(fresh_aws) == "IMPORT_COMPLETE"
+    assert _change_set(fresh_aws, "c") == "EXECUTE_COMPLETE"
+    shown = fresh_aws.client("cloudformation").describe_stack_resources(StackName="s")["StackResources"]
+    assert sorted(entry["PhysicalResourceId"] for entry in shown) == sorted(urls)

@@ -19,7 +19,8 @@ from mlops_kit.local.ministack import module
 UNDER_WAY = "_under_way"
 
 _ROOM = "services.cloudformation"
-_OPERATIONS = ("_deploy_stack_async", "_delete_stack_async")
+_DEPLOY, _DELETE = "_deploy_stack_async", "_delete_stack_async"
+_CONTINUE, _IMPORT = "_continue_update_rollback_async", "_import_resources_async"
 _resumed: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar("resumed", default=None)
 
 logger = logging.getLogger(__name__)
@@ -34,13 +35,17 @@ def install(save: Callable[[], Awaitable[None]]) -> None:
         Brings to disk what has changed: before the first resource is made the disk knows for which stack.
     """
     stacks = module(f"{_ROOM}.stacks")
-    for name in _OPERATIONS:
-        noted = _noted(name, getattr(stacks, name), save)
+    for name in (_DEPLOY, _DELETE, _CONTINUE, _IMPORT):
+        noted = _noted(name, getattr(_holder(name), name), save)
         for room in ("stacks", "handlers", "changesets"):
             if hasattr(module(f"{_ROOM}.{room}"), name):
                 setattr(module(f"{_ROOM}.{room}"), name, noted)
     stacks._provision_keeping_seed = _made_once(stacks._provision_keeping_seed, logical_id=1)
     stacks._update_keeping_seed = _made_once(stacks._update_keeping_seed, logical_id=5)
+
+
+def _holder(operation: str) -> Any:
+    return module(f"{_ROOM}.changesets" if operation == _IMPORT else f"{_ROOM}.stacks")
 
 
 def resuming() -> bool:
@@ -57,18 +62,23 @@ def _noted(
     @functools.wraps(operation)
     def begun(*args: Any, **kwargs: Any) -> Coroutine[Any, Any, None]:
         given = signature.bind(*args, **kwargs).arguments
-        stack = module(_ROOM)._stacks.get(given["stack_name"])
-        kept = {
-            key: list(value) if isinstance(value, frozenset | tuple) else value
-            for key, value in given.items()
-        }
+        stack = given["stack"] if name == _IMPORT else module(_ROOM)._stacks.get(given["stack_name"])
         if stack is not None:
-            stack[UNDER_WAY] = {"operation": name, "arguments": kept}
-            if name == _OPERATIONS[1]:  # as AWS says it once DeleteStack has answered
+            stack[UNDER_WAY] = {"operation": name, "arguments": _written(given)}
+            if name == _DELETE:  # as AWS says it once DeleteStack has answered
                 stack["StackStatus"] = "DELETE_IN_PROGRESS"
         return _until_ended(operation(*args, **kwargs), stack or {}, save)
 
     return begun
+
+
+def _written(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as they can be saved; an import's are records that are saved in their own places."""
+    if "cs" in given:
+        return {"change_set": given["cs"]["ChangeSetId"], "new_stack": given["new_stack"]}
+    return {
+        key: list(value) if isinstance(value, frozenset | tuple) else value for key, value in given.items()
+    }
 
 
 async def _until_ended(
@@ -114,20 +124,25 @@ def take_up() -> None:
             continue
         logger.info("going on with stack %s, which was %s", stack["StackName"], stack["StackStatus"])
         with module("core.responses").request_scope(account, region):
-            work = _go_on(stacks, stack)
+            work = _go_on(stack)
             stacks._create_stack_task_in_region(work, stack, stack["StackId"])
 
 
-async def _go_on(stacks: Any, stack: dict[str, Any]) -> None:
+async def _go_on(stack: dict[str, Any]) -> None:
     noted = stack[UNDER_WAY]
     arguments = noted["arguments"]
     _resumed.set(_finished(stack, (arguments.get("previous_stack") or {}).get("_resources", {})))
-    if noted["operation"] == _OPERATIONS[0]:
+    if noted["operation"] == _DEPLOY:
         prefix = "UPDATE" if arguments.get("is_update") else "CREATE"
         stack["StackStatus"] = f"{prefix}_IN_PROGRESS"  # it may have been rolling back: it will again
-    work = getattr(stacks, noted["operation"])(**arguments)
+    change_sets = module(_ROOM)._change_sets.values()
+    if noted["operation"] == _IMPORT:
+        wanted = arguments["change_set"]
+        (imported,) = (change_set for change_set in change_sets if change_set["ChangeSetId"] == wanted)
+        arguments = {"cs": imported, "stack": stack, "new_stack": arguments["new_stack"]}
+    work = getattr(_holder(noted["operation"]), noted["operation"])(**arguments)
     changesets = module(f"{_ROOM}.changesets")
-    for change_set in module(_ROOM)._change_sets.values():
+    for change_set in change_sets:
         known = (change_set.get("StackId"), change_set.get("ExecutionStatus"))
         if known == (stack["StackId"], "EXECUTE_IN_PROGRESS"):
             work = changesets._track_change_set_execution(change_set, stack, work)
