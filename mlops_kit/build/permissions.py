@@ -6,6 +6,7 @@ service there; Service Authorization Reference for the resources that an action 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -164,7 +165,14 @@ def _topic(call: Call) -> Iterator[Statement]:
 
 def _queue(call: Call) -> Iterator[Statement]:
     url = call.required("QueueUrl", "permission to send to any queue reaches other people's systems")
-    yield Statement("Queues", ("sqs:SendMessage",), (arn("sqs", url.rstrip("/").rpartition("/")[2]),))
+    yield Statement("Queues", ("sqs:SendMessage",), (_queue_arn(url),))
+
+
+def _queue_arn(url: str) -> str:
+    """A queue of the template is known by its logical id, whose ``Ref`` is the URL; another by its URL."""
+    if logical := re.fullmatch(r"\$\{(\w+)\}", url):
+        return f"${{{logical[1]}.Arn}}"
+    return arn("sqs", url.rstrip("/").rpartition("/")[2])
 
 
 def _events(call: Call) -> Iterator[Statement]:

@@ -437,3 +437,13 @@ def test_a_query_of_a_database_that_is_only_known_at_run_time_is_refused() -> No
     machine["States"]["Ask"].pop("Catch")
     with pytest.raises(UsageError, match="only known at run time"):
         machine_statements(Settings(), pipeline(definition=machine))
+
+
+def test_a_queue_of_the_template_is_meant_by_its_arn() -> None:
+    call = {"QueueUrl": "${Work}", "MessageBody": "do it"}
+    machine = {"StartAt": "Ask", "States": {"Ask": task("sqs:sendMessage", call, None)}}
+    machine["States"]["Ask"].pop("Catch")
+    queue = {"Type": "AWS::SQS::Queue", "Properties": {}}
+    asked = pipeline(definition=machine, resources={"Work": queue})
+    statements = {one.sid: one for one in machine_statements(Settings(), asked)}
+    assert statements["Queues"].resources == ("${Work.Arn}",)

@@ -20,13 +20,14 @@ from mlops_kit.errors import UsageError
 from mlops_kit.execute import check_input
 from mlops_kit.pipeline import Pipeline
 from mlops_kit.settings import Settings
+from tests.golden import write
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import parliament
 
 SETTINGS = Settings()
-NAMES = ("cache-warmup", "data-quality", "forecast")
+NAMES = ("cache-warmup", "data-quality", "drift-monitor", "forecast")
 
 
 @pytest.fixture(params=NAMES)
@@ -73,6 +74,11 @@ def policies(pipeline: Pipeline) -> dict[str, Any]:
     resources = build(SETTINGS, pipeline).template["Resources"]
     found = {name: one for name, one in resources.items() if one["Type"] == "AWS::IAM::Policy"}
     return {name: resolved(one["Properties"]["PolicyDocument"]) for name, one in found.items()}
+
+
+def test_the_definition_is_the_one_that_was_agreed_on(pipeline: Pipeline) -> None:
+    agreed = (write.FOLDER / f"{pipeline.name}.asl.json").read_text()
+    assert write.text(pipeline) == agreed, "if this is meant: python -m tests.golden.write, and read the diff"
 
 
 def test_the_linter_has_nothing_to_say(pipeline: Pipeline) -> None:
@@ -130,9 +136,10 @@ def test_what_is_no_day_is_refused_before_anything_starts(pipeline: Pipeline, va
             check_input({"as_of": value}, pipeline.input_schema)
 
 
-def test_a_schedule_starts_it_once_a_day_with_the_day_of_its_zone(pipeline: Pipeline) -> None:
+def test_a_schedule_starts_it_once_a_day_or_week_with_the_day_of_its_zone(pipeline: Pipeline) -> None:
     (schedule,) = pipeline.schedules
-    assert schedule.timezone == "America/New_York" and schedule.expression.endswith("0 * * ? *)")
+    ending = "? * MON *)" if pipeline.name.startswith("drift-monitor") else "0 * * ? *)"
+    assert schedule.timezone == "America/New_York" and schedule.expression.endswith(ending)
     resources = build(SETTINGS, pipeline).template["Resources"].values()
     (made,) = [one["Properties"] for one in resources if one["Type"] == "AWS::Scheduler::Schedule"]
     given = json.loads(made["Target"]["Input"])
