@@ -15,7 +15,7 @@ from typing import Literal
 
 from mlops_kit.errors import UsageError
 
-Kind = Literal["zip", "tar.gz", "wheel", "file"]
+Kind = Literal["zip", "tar.gz", "wheel", "file", "site"]
 
 _LAYOUT_VERSION = "1"  # part of every digest: raise it when the packing itself changes
 _SKIPPED_FOLDERS = {"__pycache__", ".ipynb_checkpoints"}
@@ -29,14 +29,16 @@ class Artifact:
     ----------
     name : str
         Short name, ``[a-z0-9_]+``; part of the key (and the distribution's name for a wheel).
-    kind : {"zip", "tar.gz", "wheel", "file"}
+    kind : {"zip", "tar.gz", "wheel", "file", "site"}
         ``zip`` for Lambda, ``tar.gz`` for SageMaker's source folder, ``wheel`` for Glue's
-        ``--extra-py-files``, ``file`` for one file as it is (a Glue script).
+        ``--extra-py-files``, ``file`` for one file as it is (a Glue script), ``site`` for a zip that a
+        SageMaker job puts onto its Python path.
     files : tuple of (str, pathlib.Path)
         Name inside the archive, and the file or folder it is read from; a folder's files keep their
         relative names. Exactly one pair for ``file``.
     requirements : tuple of str
-        Pinned distributions whose wheels for Lambda's platform go into the zip.
+        Pinned distributions that go into the zip, for Lambda's platform; into a ``site`` for the job's, and
+        on the embedded AWS not at all, whose jobs run in this environment.
     """
 
     name: str
@@ -79,7 +81,7 @@ class Artifact:
         """Key in the artifact bucket."""
         if self.kind == "wheel":  # pip and Glue read name and version from the file's name
             return f"code/{self.name}/{self.digest}/{self.name}-0.0.0-py3-none-any.whl"
-        suffix = self.files[0][1].suffix.lstrip(".") if self.kind == "file" else self.kind
+        suffix = {"file": self.files[0][1].suffix.lstrip("."), "site": "zip"}.get(self.kind, self.kind)
         return f"code/{self.name}/{self.digest}.{suffix}"
 
 

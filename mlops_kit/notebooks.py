@@ -98,6 +98,26 @@ def run(
     return copy
 
 
+def html(path: Path) -> Path:
+    """Write a notebook as HTML that opens offline, beside it; what it shows is embedded.
+
+    Returns
+    -------
+    pathlib.Path
+        ``<name>.html``.
+    """
+    with _lean():
+        from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(embed_images=True)
+    for library in ("mathjax_url", "require_js_url", "mermaid_js_url", "jquery_url"):
+        setattr(exporter, library, "")  # each would be loaded from the network
+    page, _ = exporter.from_notebook_node(_read(path), {"metadata": {"name": path.stem}})
+    written = path.with_suffix(".html")
+    written.write_text(page, encoding="utf-8")
+    return written
+
+
 def typed(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values, each of its default's type.
 

@@ -145,8 +145,24 @@ class ScriptJob:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def image_uri(framework: str, version: str, region: str, instance: str) -> str:
-    """URI of a framework's training and serving image, from the SageMaker SDK's own tables.
+def image_uri(
+    framework: str,
+    version: str,
+    region: str,
+    instance: str,
+    scope: str = "inference",
+    python: str | None = None,
+) -> str:
+    """URI of a framework's image, from the SageMaker SDK's own tables.
+
+    Parameters
+    ----------
+    framework, version, region, instance : str
+        Such as ``sklearn``, ``1.2-1``, ``eu-central-1``, ``ml.m5.large``.
+    scope : {"inference", "training"}
+        scikit-learn and XGBoost have one image for both.
+    python : str, optional
+        Such as ``py312``, where the framework's images have several.
 
     Raises
     ------
@@ -157,7 +173,12 @@ def image_uri(framework: str, version: str, region: str, instance: str) -> str:
     with library.island.active():
         try:
             uri = library.image_uris.retrieve(
-                framework, region, version=version, instance_type=instance, image_scope="inference"
+                framework,
+                region,
+                version=version,
+                instance_type=instance,
+                image_scope=scope,
+                py_version=python,
             )
         except ValueError as error:
             raise KitError(

@@ -17,7 +17,7 @@ from typing import Any
 
 from mlops_kit.artifacts import Artifact, DataFile
 from mlops_kit.deploy.aws import Session
-from mlops_kit.deploy.wheels import unpacked
+from mlops_kit.deploy.wheels import JOB, LAMBDA, unpacked
 from mlops_kit.errors import UsageError
 
 LAMBDA_LIMIT = 250 * 1024 * 1024  # bytes unpacked: Lambda Developer Guide, "Lambda quotas"
@@ -53,11 +53,13 @@ def pack(artifact: Artifact, cache: Path, *, embedded: bool = False) -> bytes:
         return _tar(members)
     if artifact.kind == "wheel":
         return _wheel(artifact.name, members)
-    if artifact.requirements:
+    site = artifact.kind == "site"
+    if artifact.requirements and not (site and embedded):
         own = {name for name, _ in members}
-        wheels = unpacked(artifact.requirements, cache, embedded=embedded)
+        wheels = unpacked(artifact.requirements, cache, JOB if site else LAMBDA, embedded=embedded)
         members += [member for member in wheels if member[0] not in own]
-    _check_size(artifact, members)
+    if not site:
+        _check_size(artifact, members)
     return _zip((name, path.read_bytes()) for name, path in sorted(members))
 
 
@@ -84,6 +86,8 @@ def publish(session: Session, bucket: str, artifacts: Iterable[Artifact], told: 
     for key, artifact in {artifact.key: artifact for artifact in artifacts}.items():
         if not _holds(s3, bucket, key):
             cache, embedded = session.settings.state_dir / "wheels", session.settings.target == "local"
+            if told and artifact.requirements and not embedded:
+                told(f"packing {artifact.name}: {len(artifact.requirements)} distributions")
             body = pack(artifact, cache, embedded=embedded)
             s3.put_object(Bucket=bucket, Key=key, Body=body)
             count += 1

@@ -72,7 +72,7 @@ def test_a_wheel_can_be_installed(tmp_path: Path) -> None:
     artifact = Artifact("features", "wheel", (("features", source),))
     wheel = tmp_path / artifact.key.rpartition("/")[2]
     wheel.write_bytes(package.pack(artifact, tmp_path))
-    command = [*wheels._installer(tmp_path / "site", embedded=True), "--no-index", str(wheel)]
+    command = [*wheels._installer(tmp_path / "site", None), "--no-index", str(wheel)]
     subprocess.run(command, check=True, timeout=60)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); import features; print(features.ANSWER)"
@@ -108,7 +108,25 @@ def test_a_lambda_zip_carries_the_wheels_of_its_requirements(
 
 
 def test_the_wheels_are_those_of_the_runtime_that_the_template_asks_for() -> None:
-    assert f"python{wheels.PYTHON}" == template.LAMBDA_RUNTIME
+    assert f"python{wheels.LAMBDA.python}" == template.LAMBDA_RUNTIME
+
+
+def test_a_job_gets_its_distributions_on_aws_and_on_the_embedded_one_this_environments(
+    tmp_path: Path,
+) -> None:
+    source = tree(tmp_path / "src", {"__init__.py": b"ANSWER = 42\n"})
+    needs = ("stepfunctions==2.3.0",)  # has no wheel: copied from here, and alone
+    site = Artifact("site", "site", (("features", source),), needs)
+    assert site.key.endswith(".zip")
+    names = {
+        embedded: zipfile.ZipFile(
+            io.BytesIO(package.pack(site, tmp_path / "cache", embedded=embedded))
+        ).namelist()
+        for embedded in (True, False)
+    }
+    assert names[True] == ["features/__init__.py"]
+    assert {"features/__init__.py", "stepfunctions/__init__.py"} <= set(names[False])
+    assert not any(name.startswith("sagemaker/") for name in names[False])
 
 
 def test_a_lambda_package_over_the_limit_is_refused_and_names_its_largest_parts(tmp_path: Path) -> None:

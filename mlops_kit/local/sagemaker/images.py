@@ -12,6 +12,8 @@ _KNOWN = {
     "sagemaker-scikit-learn": "sklearn",
     "sagemaker-xgboost": "xgboost",
 }  # repository -> module it needs
+# Images of which a processing job may want their Python alone; one that imports torch needs it installed here.
+_PYTHON = ("pytorch-training",)
 _URI = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.[a-z0-9-]+\.[a-z.]+/(?P<repository>[^:@]+)(?:[:@](?P<tag>.+))?"
 )
@@ -34,6 +36,19 @@ class Image:
     uri: str
     framework: str
     module: str
+
+
+def check_processing_image(uri: str) -> None:
+    """Refuse an image that no processing job can run in here.
+
+    Raises
+    ------
+    AwsError
+        As `known_image`.
+    """
+    match = _URI.fullmatch(uri)
+    if not match or match["repository"] not in _PYTHON:
+        known_image(uri)
 
 
 def known_image(uri: str) -> Image:

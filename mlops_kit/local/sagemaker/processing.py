@@ -9,7 +9,7 @@ from typing import Any
 
 from mlops_kit.local.processes import Ended
 from mlops_kit.local.sagemaker import failures, instances, local_paths, shell
-from mlops_kit.local.sagemaker.images import known_image
+from mlops_kit.local.sagemaker.images import check_processing_image
 from mlops_kit.local.sagemaker.job_kinds import ENDED, Job, JobFailed, Launch, NoWatch
 from mlops_kit.local.sagemaker.listing import Listing
 from mlops_kit.local.sagemaker.records import refusal
@@ -72,7 +72,7 @@ class Processing:
     def view(self, params: dict[str, Any], region: str) -> dict[str, Any]:
         """The first Describe answer."""
         application = params["AppSpecification"]
-        known_image(application["ImageUri"])
+        check_processing_image(application["ImageUri"])
         if not application.get("ContainerEntrypoint"):
             raise refusal(
                 "The embedded AWS has no container, so no image's own entry point: give ContainerEntrypoint."
