@@ -7,10 +7,11 @@ from pathlib import Path
 
 from mlops_kit.pipeline import Pipeline
 from mlops_kit.settings import Settings
-from pipelines import retraining
+from pipelines import cache_warmup, data_quality, drift_monitor, forecast, retraining
 
 FOLDER = Path(__file__).parent
-PIPELINES = {"retraining-demand": lambda: retraining.build(Settings())}
+MODULES = (cache_warmup, data_quality, drift_monitor, forecast, retraining)
+PIPELINES = {pipeline.name: pipeline for pipeline in (module.build(Settings()) for module in MODULES)}
 
 
 def text(pipeline: Pipeline) -> str:
@@ -22,5 +23,5 @@ def text(pipeline: Pipeline) -> str:
 
 
 if __name__ == "__main__":
-    for name, build in PIPELINES.items():
-        (FOLDER / f"{name}.asl.json").write_text(text(build()))
+    for name, pipeline in PIPELINES.items():
+        (FOLDER / f"{name}.asl.json").write_text(text(pipeline))
