@@ -23,7 +23,7 @@ class _WithArgument(click.Group):
 
 @click.group(cls=_WithArgument, invoke_without_command=True)
 @click.argument("pipeline", required=False)
-@click.option("--next", "count", type=click.IntRange(0), help="How many of the next fires; default 3.")
+@click.option("--next", "count", type=click.IntRange(1), help="How many of the next fires; default 3.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON; times are UTC.")
 @click.option("--expression", help="Say when this fires instead; asks no server.")
 @click.option("--timezone", help="With --expression: an IANA name; default UTC.")
