@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         template,
     )
     from mlops_kit.public_drift import simulate, watched
+    from mlops_kit.public_notebooks import schedule_notebook, scheduled_notebook
     from mlops_kit.public_runs import (
         champion,
         find,
@@ -89,6 +90,8 @@ __all__ = [
     "resume",
     "run",
     "runs_chart",
+    "schedule_notebook",
+    "scheduled_notebook",
     "schedules",
     "session",
     "simulate",
@@ -106,6 +109,7 @@ _MODULES = {
     "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan "
     "removal session template",
     "mlops_kit.public_drift": "simulate watched",
+    "mlops_kit.public_notebooks": "schedule_notebook scheduled_notebook",
     "mlops_kit.public_runs": "champion find history latest redrive redrives report run runs_chart stop",
     "mlops_kit.public_schedules": "calendar fire jobs occurrences pause resume schedules",
     "mlops_kit.settings": "Settings",

@@ -78,6 +78,18 @@ def build(settings: Settings, text: str) -> Pipeline:
     return built
 
 
+def module(name: str) -> ModuleType:
+    """A module of ``pipelines`` by its name.
+
+    Raises
+    ------
+    UsageError
+        There is no such package or module here.
+    """
+    _folder()
+    return _load(Entry(name, f"{PACKAGE}.{name}", ""))
+
+
 def _split(text: str) -> tuple[Entry, str | None]:
     known = entries()
     for entry in sorted(known, key=lambda one: -len(one.name)):

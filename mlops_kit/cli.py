@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from mlops_kit import __version__
-from mlops_kit.commands import deploying, drifting, looking, running, scheduling, serving
+from mlops_kit.commands import deploying, drifting, looking, notebooks, running, scheduling, serving
 from mlops_kit.commands.options import shared_options
 from mlops_kit.errors import KitError
 
@@ -36,6 +36,7 @@ _COMMANDS = (
     drifting.drift,
     drifting.simulate,
     running.notebook,
+    notebooks.schedule_notebook,
 )
 
 

@@ -29,7 +29,6 @@ from pipelines.models.spec import ROOT
 FRAMEWORK, VERSION, PYTHON, INSTANCE = "pytorch", "2.8.0", "py312", "ml.m5.large"
 LONGEST = 6 * 3600  # seconds that a notebook may take
 REPORTS = "reports/"
-PREFIX = "notebook-"
 _PIECE = 200  # characters of the parameters in one argument: SageMaker takes 256
 _RUN = "RunNotebook"
 
@@ -59,8 +58,10 @@ class NotebookJob:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def named(path: Path, name: str | None, schedule: Schedule, parameters: Mapping[str, Any]) -> NotebookJob:
-    """A person's notebook as a job, with the name of its pipeline.
+def named(
+    path: Path, name: str | None, schedule: Schedule, parameters: Mapping[str, Any], prefix: str
+) -> NotebookJob:
+    """A person's notebook as a job, whose pipeline's name is the prefix and its own.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def named(path: Path, name: str | None, schedule: Schedule, parameters: Mapping[
             f"{label!r} cannot be a scheduled notebook's name.",
             suggestion="give one with --name: at most 30 of a-z, 0-9 and single '-'.",
         )
-    return NotebookJob(path, f"{PREFIX}{label}", label, schedule, parameters)
+    return NotebookJob(path, f"{prefix}{label}", label, schedule, parameters)
 
 
 def build_job(settings: Settings, job: NotebookJob) -> Pipeline:

@@ -112,8 +112,9 @@ def command(alone: Command, aws: Any) -> Command:
 def test_every_command_is_there_and_has_help(alone: Command) -> None:
     listed = alone("--help")
     names = "local bootstrap pipelines build lint graph plan apply destroy "
-    names += "run stop redrive schedules history report profile drift simulate notebook"
-    assert re.findall(r"^  ([a-z]+) {2,}\S", listed.partition("Commands:")[2], re.M) == names.split()
+    names += "run stop redrive schedules history report profile drift simulate notebook "
+    names += "schedule-notebook"
+    assert re.findall(r"^  ([a-z-]+) {2,}\S", listed.partition("Commands:")[2], re.M) == names.split()
     for name in names.split():
         assert "Usage: mlops-kit" in alone(name, "--help") and "--endpoint-url" in alone(name, "--help")
     assert alone("--version").startswith("mlops-kit, version")

@@ -59,9 +59,11 @@ def destroy(pipeline: str, yes: bool, with_data: bool) -> None:
     import mlops_kit as kit
     from mlops_kit import catalog
     from mlops_kit.commands.output import ask, show
+    from mlops_kit.public_notebooks import standing
 
     where = session()
-    found = pipeline if pipeline == "foundation" else catalog.build(where.settings, pipeline)
+    found = pipeline if pipeline == "foundation" else standing(pipeline)
+    found = found or catalog.build(where.settings, pipeline)
     listed = kit.removal(where, found, with_data)
     show(listed)
     if listed:

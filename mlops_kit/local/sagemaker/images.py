@@ -12,7 +12,7 @@ _KNOWN = {
     "sagemaker-scikit-learn": "sklearn",
     "sagemaker-xgboost": "xgboost",
 }  # repository -> module it needs
-# Images of which a processing job may want their Python alone; one that imports torch needs it installed here.
+# Images of which a processing job may want their Python alone; one that imports torch needs it here, too.
 _PYTHON = ("pytorch-training",)
 _URI = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.[a-z0-9-]+\.[a-z.]+/(?P<repository>[^:@]+)(?:[:@](?P<tag>.+))?"
