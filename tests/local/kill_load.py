@@ -55,7 +55,11 @@ class Facts:
 
 
 class Load:
-    """Threads that go on through kills and restarts until `end`."""
+    """Threads that go on through kills and restarts until `end`.
+
+    A further kind of work is one more method among the works: it writes down in `Facts` what was acknowledged
+    and when, and the test checks that against the server after the last start.
+    """
 
     def __init__(self, aws: Any, seed: str) -> None:
         self.aws = aws

@@ -1,4 +1,4 @@
-"""State machines for the kill test: chains, waits, counted side effects, fans, callbacks and a job."""
+"""State machines for the kill test: chains, waits, counted side effects, fans, callbacks and jobs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def handler(event, context):
     urllib.request.urlopen(request, timeout=20).read()
     return {{"n": event["n"]}}
 """
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 RETRY = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 20, "BackoffRate": 1}]
 
 
@@ -60,8 +61,8 @@ def _counted(function: str) -> dict[str, Any]:
     }
 
 
-def job(aws: Any, bucket: str, diary: str) -> str:
-    """A machine that runs a Glue job, which notes in the file `diary` that it began."""
+def jobs(aws: Any, bucket: str, diary: str) -> dict[str, str]:
+    """By kind, a machine that runs a Glue job or a processing job, which notes in `diary` that it began."""
     script = (
         "import os, sys, time\n"
         "name = sys.argv[sys.argv.index('--execution') + 1]\n"
@@ -69,15 +70,42 @@ def job(aws: Any, bucket: str, diary: str) -> str:
         "    print(name, os.getpid(), file=file)\n"
         "time.sleep(3)\n"
     )
-    aws.client("s3").put_object(Bucket=bucket, Key="job.py", Body=script.encode())
-    command = {"Name": "pythonshell", "ScriptLocation": f"s3://{bucket}/job.py", "PythonVersion": "3.9"}
+    aws.client("s3").put_object(Bucket=bucket, Key="code/job.py", Body=script.encode())
+    states = {"glue": _glue(aws, bucket), "process": _process(bucket)}
+    return {
+        kind: walk.create(aws, walk.states(("Job", {**state, "Retry": RETRY})), name=f"{kind}-job")
+        for kind, state in states.items()
+    }
+
+
+def _glue(aws: Any, bucket: str) -> dict[str, Any]:
+    command = {"Name": "pythonshell", "ScriptLocation": f"s3://{bucket}/code/job.py", "PythonVersion": "3.9"}
     aws.client("glue").create_job(
         Name="job", Role=walk.ROLE, Command=command, ExecutionProperty={"MaxConcurrentRuns": 50}
     )
-    run = {
+    return {
         "Type": "Task",
         "Resource": "arn:aws:states:::glue:startJobRun.sync",
         "Parameters": {"JobName": "job", "Arguments": {"--execution.$": "$$.Execution.Name"}},
-        "Retry": RETRY,
     }
-    return walk.create(aws, walk.states(("Job", run)), name="job")
+
+
+def _process(bucket: str) -> dict[str, Any]:
+    code = "/opt/ml/processing/code"
+    place = {"S3Uri": f"s3://{bucket}/code/", "LocalPath": code, "S3DataType": "S3Prefix"}
+    cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 5}
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sagemaker:createProcessingJob.sync",
+        "Parameters": {
+            "ProcessingJobName.$": "States.Format('p-{}', States.UUID())",  # each try is a job of its own
+            "RoleArn": walk.ROLE,
+            "AppSpecification": {
+                "ImageUri": IMAGE,
+                "ContainerEntrypoint": ["python3", f"{code}/job.py"],
+                "ContainerArguments.$": "States.Array('--execution', $$.Execution.Name)",
+            },
+            "ProcessingResources": {"ClusterConfig": cluster},
+            "ProcessingInputs": [{"InputName": "code", "S3Input": {**place, "S3InputMode": "File"}}],
+        },
+    }
