@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import click
 from mlops_kit.commands.options import settings, shared_options
 from mlops_kit.errors import UsageError
 
+_SILENCE = 5.0  # seconds after which a moving clock says where it is
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -97,12 +99,17 @@ def advance(duration: str | None, to: str | None, state_dir: Path | None) -> int
     from mlops_kit.local import control
 
     seconds, moment = _distance(duration, to)
-    ended = False
+    ended, said = False, time.monotonic()
     for line in control.advance(state_dir or settings().state_dir, seconds, moment):
         for fired in line.get("fired", ()):
             click.echo(f"{_utc(fired['at'])}  {fired['schedule']}  {fired['target']}  {fired['result']}")
         if line.get("waiting"):
             click.echo(f"{_utc(line['now'])}  waiting for {', '.join(line['waiting'])}")
+        if line.get("fired") or line.get("waiting"):
+            said = time.monotonic()
+        elif time.monotonic() - said > _SILENCE:
+            click.echo(f"{_utc(line['now'])}  ...")
+            said = time.monotonic()
         if "done" in line:
             ended = line["done"]
             click.echo(

@@ -21,6 +21,8 @@ from mlops_kit.local.clock import Clock
 from mlops_kit.local.control import TOKEN_HEADER
 from mlops_kit.local.guard import Receive, Scope, Send, answer
 
+_SILENCE = 2.0  # real seconds after which a caller is told that the clock still moves
+
 
 @dataclass(frozen=True)
 class Advancing:
@@ -81,8 +83,9 @@ class Advancing:
         try:
             while True:
                 line = await _next(lines, leaving)
-                if line is None:
+                if leaving.done():
                     return
+                line = line or {"now": self.clock.now(), "fired": [], "waiting": []}
                 await send(
                     {
                         "type": "http.response.body",
@@ -140,9 +143,9 @@ async def _body(receive: Receive) -> bytes:
 
 
 async def _next(lines: asyncio.Queue[dict[str, Any]], leaving: asyncio.Future[Any]) -> dict[str, Any] | None:
-    """The next line, or None when the caller has gone."""
+    """The next line, or None when the caller has gone or nothing is to be said for a while."""
     line = asyncio.ensure_future(lines.get())
-    await asyncio.wait((line, leaving), return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((line, leaving), timeout=_SILENCE, return_when=asyncio.FIRST_COMPLETED)
     if line.done():
         return line.result()
     line.cancel()

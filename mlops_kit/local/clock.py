@@ -174,6 +174,7 @@ class Clock:
         with self._advancing:
             target = self.now() + seconds
             while stop is None or not stop.is_set():
+                self._wait_until_fired(self.now())  # what fires now may set the next timer
                 due = self._next_due()
                 if due is None or due.when >= target:
                     step, quiet = target, False

@@ -52,6 +52,28 @@ def test_advancing_fires_everything_due_in_its_order_and_at_its_time(clock: Cloc
     assert clock.now() - began == pytest.approx(600, abs=5)
 
 
+def test_advancing_waits_for_what_fired_just_before_it(clock: Clock) -> None:
+    began = clock.now()
+    fired: list[float] = []
+    firing = threading.Event()
+
+    def slow() -> None:
+        hold = clock.hold()
+        firing.set()
+
+        def later() -> None:
+            time.sleep(0.2)
+            clock.call_at(began + 60, lambda: fired.append(clock.now() - began))
+            hold.release()
+
+        threading.Thread(target=later).start()
+
+    clock.call_at(began, slow)
+    firing.wait()
+    clock.advance(86400)
+    assert fired == pytest.approx([60], abs=5)
+
+
 def test_a_thread_that_sleeps_again_and_again_is_woken_at_each_due_time(clock: Clock) -> None:
     woken: list[float] = []
     began = clock.now()
