@@ -44,11 +44,14 @@ def build(settings: Settings, model: str = "demand") -> Pipeline:
     """
     spec = find(model)
     name = f"cache-warmup-{spec.name}"
+    definition = _definition(settings, spec)
     return Pipeline(
         name=name,
         description=f"{spec.description}: fill the prediction cache from the newest forecast",
-        definition=_definition(settings, spec),
-        input_schema=daily.input_schema("No forecast of a later day is taken"),
+        definition=definition,
+        input_schema=daily.input_schema(
+            "No forecast of a later day is taken", resume=daily.resume_schema(definition)
+        ),
         functions=(_warm_cache(),),
         schedules=(Schedule("cron(45 0 * * ? *)", demand.ZONE, name=f"cache-warmup-{spec.name}"),),
         resources={"PredictionCache": _table(settings, name)},
@@ -75,7 +78,7 @@ def _definition(settings: Settings, spec: ModelSpec) -> dict[str, Any]:
     )
     warm.next(steps.succeed("Warmed"))
     daily.lead_failures([warm], tell)
-    first = daily.entrance(warm, tell, {})
+    first = daily.resumable(daily.entrance(warm, tell, {}), [warm])
     return steps.definition(first, f"Fills the prediction cache of the {spec.name} model", TIMEOUT)
 
 

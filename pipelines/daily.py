@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_kit.build import steps
 from mlops_kit.build.foundation import TAG_PIPELINE, TAG_PROJECT
-from mlops_kit.build.policy import names
+from mlops_kit.build.policy import names as tag_list
 from mlops_kit.build.steps import Call, State
 from mlops_kit.settings import Settings
 from pipelines import expressions as x
@@ -69,6 +69,28 @@ def entrance(first: State, tell: State, members: Mapping[str, str]) -> State:
     return steps.choice("CheckInput", wrong, day)
 
 
+def resumable(first: State, work: Sequence[State]) -> State:
+    """ResumeFrom: what `mlops-kit redrive` starts begins at the state that failed, with the data that it had.
+
+    Parameters
+    ----------
+    first : State
+        Where every other execution begins.
+    work : sequence of State
+        At which it may begin.
+    """
+    names = [state.state_id for state in work]
+    unknown = steps.fail("UnknownState", "UnknownState", x.unknown_state(names))
+    at = steps.choice("ResumeAt", [(x.resumes_at(state.state_id), state) for state in work], unknown)
+    unheard = x.resumes_at_none_of(names)
+    return steps.choice("ResumeFrom", [(unheard, unknown), (x.RESUMES, at, x.RESUMED)], first)
+
+
+def resume_schema(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Schema of the input's ``resume`` for a workflow that is `resumable`."""
+    return retraining.resume_schema([rule["Next"] for rule in definition["States"]["ResumeAt"]["Choices"]])
+
+
 def failure_path(region: str, model: str, what: str, end: str) -> State:
     """NotifyFailure: tells the critical topic, then fails as what failed.
 
@@ -110,4 +132,4 @@ def verdict_key(model: str) -> dict[str, Any]:
 
 def tags(settings: Settings, pipeline: str) -> list[dict[str, str]]:
     """Tags of what a pipeline declares itself, such as a table: those of all that its stack makes."""
-    return names({TAG_PROJECT: settings.project, TAG_PIPELINE: pipeline})
+    return tag_list({TAG_PROJECT: settings.project, TAG_PIPELINE: pipeline})

@@ -54,11 +54,14 @@ def build(settings: Settings, model: str = "demand") -> Pipeline:
         raise UsageError(
             f"Nothing is expected of the raw data of {model!r}.", suggestion="give its spec a RawTable."
         )
+    definition = _definition(settings, spec, spec.raw)
     return Pipeline(
         name=f"data-quality-{spec.name}",
         description=f"{spec.description}: check the raw data of the day that ended",
-        definition=_definition(settings, spec, spec.raw),
-        input_schema=daily.input_schema("Day after the one to check, whose forecast needs it"),
+        definition=definition,
+        input_schema=daily.input_schema(
+            "Day after the one to check, whose forecast needs it", resume=daily.resume_schema(definition)
+        ),
         model=spec.name,
         functions=(_judge_day(),),
         schedules=(Schedule("cron(5 0 * * ? *)", demand.ZONE, name=f"data-quality-{spec.name}"),),
@@ -86,6 +89,7 @@ def _definition(settings: Settings, spec: ModelSpec, raw: RawTable) -> dict[str,
     daily.lead_failures([query, judge, put, breach], tell)
     before = f"$fromMillis($toMillis($day) - {x.DAY}, '[Y0001]-[M01]-[D01]')"
     first = daily.entrance(query, tell, {"checked": before})
+    first = daily.resumable(first, [query, judge, put, breach])
     return steps.definition(first, f"Checks the raw data of the {spec.name} model", TIMEOUT)
 
 

@@ -50,11 +50,14 @@ def build(settings: Settings, model: str = "demand") -> Pipeline:
         There is no such model.
     """
     spec = find(model)
+    definition = _definition(settings, spec)
     return Pipeline(
         name=f"forecast-{spec.name}",
         description=f"{spec.description}: forecast every hour of the day that begins",
-        definition=_definition(settings, spec),
-        input_schema=daily.input_schema("Day to forecast, when it begins", force=daily.FORCE),
+        definition=definition,
+        input_schema=daily.input_schema(
+            "Day to forecast, when it begins", force=daily.FORCE, resume=daily.resume_schema(definition)
+        ),
         model=spec.name,
         jobs=(
             _job("PrepareForecast", "prepare_forecast.py", ("raw/",), (WORK,)),
@@ -114,6 +117,7 @@ def _definition(settings: Settings, spec: ModelSpec) -> dict[str, Any]:
         "output": f"'forecast/{spec.name}/date=' & $day",
     }
     first = daily.entrance(read, tell, members)
+    first = daily.resumable(first, [read, champion, *with_model, naive, told])
     return steps.definition(first, f"Forecasts a day of the {spec.name} model", TIMEOUT)
 
 

@@ -102,17 +102,22 @@ def _input_schema(states: Sequence[str]) -> dict[str, Any]:
                 "maxLength": 64,
                 "description": "Kept with the model's version.",
             },
-            "resume": {
-                "type": "object",
-                "description": "Begin at a state, with the data that it had; `mlops-kit redrive` writes it.",
-                "additionalProperties": False,
-                "required": ["state", "data"],
-                "properties": {
-                    "state": {"enum": list(states)},
-                    "data": {"type": "object"},
-                    "execution": {"type": "string"},
-                },
-            },
+            "resume": resume_schema(states),
+        },
+    }
+
+
+def resume_schema(states: Sequence[str]) -> dict[str, Any]:
+    """Schema of the member that lets an execution begin at one of these states."""
+    return {
+        "type": "object",
+        "description": "Begin at a state, with the data that it had; `mlops-kit redrive` writes it.",
+        "additionalProperties": False,
+        "required": ["state", "data"],
+        "properties": {
+            "state": {"enum": list(states)},
+            "data": {"type": "object"},
+            "execution": {"type": "string"},
         },
     }
 

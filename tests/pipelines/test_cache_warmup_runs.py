@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import mlops_kit as kit
 from tests.acceptance import town
 from tests.pipelines.conftest import Days
 
@@ -49,9 +50,16 @@ def test_the_table_forgets(days: Days) -> None:
     assert (told["AttributeName"], told["TimeToLiveStatus"]) == ("expires_at", "ENABLED")
 
 
-def test_without_a_forecast_the_critical_topic_is_told_what_to_do(days: Days) -> None:
-    ended = days.run("cache_warmup", as_of="2011-01-01")
-    assert ended.status == "FAILED" and ended.failure is not None
-    (told,) = days.town.messages("CriticalTopic", ended.name)
+def test_without_a_forecast_people_are_told_and_once_there_is_one_a_redrive_fills_the_cache(
+    days: Days,
+) -> None:
+    failed = days.run("cache_warmup", as_of="2011-01-20")
+    assert failed.status == "FAILED" and failed.failure is not None
+    (told,) = days.town.messages("CriticalTopic", failed.name)
     assert told["Subject"] == "demand: cache warm-up failed"
-    assert "there is no forecast until 2011-01-01" in told["Message"]
+    assert "there is no forecast until 2011-01-20" in told["Message"]
+    assert f"mlops-kit redrive {failed.arn}" in told["Message"]
+    assert days.run("forecast", as_of="2011-01-20").status == "SUCCEEDED"
+    again = days.town.ended(kit.redrive(days.town.session, failed))
+    assert again.status == "SUCCEEDED", again
+    assert again.output["cache"]["date"] == "2011-01-20" and len(cached(days, "2011-01-20")) == 24

@@ -118,6 +118,24 @@ def test_every_task_has_a_limit_and_retries_and_no_error_goes_unheard(pipeline: 
             assert place.state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], place.name
 
 
+def test_what_failed_can_be_taken_up_where_it_failed_with_the_data_it_had(pipeline: Pipeline) -> None:
+    states = pipeline.definition["States"]
+    if "ResumeFrom" not in states:
+        pytest.skip("it begins anew")
+    known = pipeline.input_schema["properties"]["resume"]["properties"]["state"]["enum"]
+    working = [name for name, state in states.items() if state["Type"] == "Task"]
+    assert set(known) == {*working} - {"NotifyFailure"}
+    unknown, resumes = states["ResumeFrom"]["Choices"]
+    for name in known:
+        given = {"as_of": "2011-07-01", "resume": {"state": name, "data": {"run": "r"}, "execution": "e"}}
+        assert not evaluate(unknown["Condition"], given) and evaluate(resumes["Condition"], given)
+        data = evaluate(resumes["Output"], given)
+        assert data == {"run": "r", "resume": {"state": name, "execution": "e"}}
+        ways = [one["Next"] for one in states["ResumeAt"]["Choices"] if evaluate(one["Condition"], data)]
+        assert ways == [name]
+    assert evaluate(unknown["Condition"], {"resume": {"state": "Nowhere", "data": {}}})
+
+
 def test_the_default_day_is_that_of_the_start_and_a_moment_stands_for_its_day(pipeline: Pipeline) -> None:
     compute = pipeline.definition["States"]["ComputeDay"]["Output"]
     assert evaluate(compute, {})["as_of"] == "2011-08-01"
@@ -127,7 +145,8 @@ def test_the_default_day_is_that_of_the_start_and_a_moment_stands_for_its_day(pi
 @pytest.mark.parametrize("value", ["2011-02-29", "tomorrow", "2011-07-01T00:00:00+02:00", 20110701, ["x"]])
 def test_what_is_no_day_is_refused_before_anything_starts(pipeline: Pipeline, value: Any) -> None:
     check = pipeline.definition["States"]["CheckInput"]
-    assert pipeline.definition["StartAt"] == "CheckInput"
+    start = pipeline.definition["StartAt"]
+    assert pipeline.definition["States"][start].get("Default") == "CheckInput" or start == "CheckInput"
     ways = [rule for rule in check["Choices"] if evaluate(rule["Condition"], {"as_of": value})]
     assert [way["Next"] for way in ways] == ["NotifyFailure"]
     assert "such as 2011-07-01" in evaluate(ways[0]["Output"], {"as_of": value})["failure"]["cause"]
