@@ -72,7 +72,7 @@ class Press:
 @pytest.fixture(scope="module")
 def press(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Press]:
     folder = tmp_path_factory.mktemp("press")
-    aws = EmbeddedAws(folder / "state")
+    aws = EmbeddedAws(folder / "state", ("--enforce-iam",))
     aws.start()
     try:
         settings = Settings(endpoint_url=aws.url, region=REGION, project=PROJECT, state_dir=folder / "kit")
