@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         session,
         template,
     )
-    from mlops_kit.public_drift import simulate, watched
+    from mlops_kit.public_drift import drift_chart, error_chart, follow, simulate, then_and_now, watched
     from mlops_kit.public_notebooks import schedule_notebook, scheduled_notebook
     from mlops_kit.public_runs import (
         champion,
@@ -71,8 +71,11 @@ __all__ = [
     "data_drift",
     "definition",
     "destroy",
+    "drift_chart",
+    "error_chart",
     "find",
     "fire",
+    "follow",
     "graph",
     "history",
     "jobs",
@@ -97,6 +100,7 @@ __all__ = [
     "simulate",
     "stop",
     "template",
+    "then_and_now",
     "watched",
 ]
 
@@ -108,7 +112,7 @@ _MODULES = {
     "mlops_kit.pipeline": "Function GlueJob Pipeline",
     "mlops_kit.public": "apply bootstrap configuration_drift definition destroy graph lint permissions plan "
     "removal session template",
-    "mlops_kit.public_drift": "simulate watched",
+    "mlops_kit.public_drift": "drift_chart error_chart follow simulate then_and_now watched",
     "mlops_kit.public_notebooks": "schedule_notebook scheduled_notebook",
     "mlops_kit.public_runs": "champion find history latest redrive redrives report run runs_chart stop",
     "mlops_kit.public_schedules": "calendar fire jobs occurrences pause resume schedules",

@@ -182,6 +182,43 @@ def wait(session: Session, arn: str, on_change: Told | None = None) -> dict[str,
         raise KeyboardInterrupt(f"The execution goes on. To stop it: mlops-kit stop {arn}") from None
 
 
+def await_start(
+    session: Session, state_machine_arn: str, given: Mapping[str, Any], since: datetime, patience: float
+) -> str | None:
+    """Wait until something else has started an execution.
+
+    Parameters
+    ----------
+    session : Session
+        Where.
+    state_machine_arn : str
+        Of what.
+    given : mapping
+        What its input must hold; of a mapping in it, what that must hold.
+    since : datetime
+        Older executions are not looked at.
+    patience : float
+        Seconds.
+
+    Returns
+    -------
+    str or None
+        The execution's ARN; ``None`` when there is none in time.
+    """
+    client, pause = session.client("stepfunctions"), 0.2 if session.settings.target == "local" else 3
+    deadline, seen = time.monotonic() + patience, set[str]()
+    while True:
+        for one in client.list_executions(stateMachineArn=state_machine_arn, maxResults=100)["executions"]:
+            arn = one["executionArn"]
+            if one["startDate"] >= since and arn not in seen:
+                seen.add(arn)
+                if _holds(json.loads(client.describe_execution(executionArn=arn)["input"]), given):
+                    return str(arn)
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(pause)
+
+
 def stop(session: Session, arn: str, cause: str = "Stopped by a person.") -> str:
     """Stop an execution.
 
@@ -229,6 +266,12 @@ def find(session: Session, execution: str) -> str:
         f"The project {session.settings.project!r} has no execution {execution}.",
         suggestion="take a name or an ARN from: mlops-kit history",
     )
+
+
+def _holds(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return isinstance(value, dict) and all(_holds(value.get(key), one) for key, one in wanted.items())
+    return bool(value == wanted)
 
 
 def _candidates(session: Session, name: str) -> Iterator[str]:

@@ -67,11 +67,11 @@ def run(
     if "git_commit" in pipeline.input_schema.get("properties", {}):
         given = {**_git_commit(), **given}
     execute.check_input(given, pipeline.input_schema)
-    machine = _machine(session, pipeline.name)
+    machine = state_machine(session, pipeline.name)
     chosen = (
         name or f"{str(given.get('as_of') or f'{datetime.now(UTC):%Y-%m-%d}')[:10]}-{secrets.token_hex(3)}"
     )
-    return _watched(session, execute.start(session, machine, given, pipeline.input_schema, chosen), wait)
+    return watch(session, execute.start(session, machine, given, pipeline.input_schema, chosen), wait)
 
 
 def redrive(session: Session, execution: Run | str, wait: bool = True) -> Run:
@@ -99,7 +99,7 @@ def redrive(session: Session, execution: Run | str, wait: bool = True) -> Run:
     print(decision, flush=True)
     arn = recovery.carry_out(session, found.execution, decision)
     found.forget()
-    return _watched(session, arn, wait)
+    return watch(session, arn, wait)
 
 
 def redrives(session: Session, since: str = "24h", pipeline: Pipeline | str | None = None) -> Redrives:
@@ -247,7 +247,8 @@ def history_store(session: Session, pipeline: Pipeline | str | None) -> History:
     return found
 
 
-def _watched(session: Session, arn: str, wait: bool) -> Run:
+def watch(session: Session, arn: str, wait: bool = True) -> Run:
+    """An execution that has begun, told state by state."""
     from mlops_kit import ahead, execute
     from mlops_kit.live import Live
     from mlops_kit.progress import passing
@@ -271,7 +272,8 @@ def _git_commit() -> dict[str, str]:
     return {"git_commit": done.stdout.strip()} if done.returncode == 0 else {}
 
 
-def _machine(session: Session, pipeline: str) -> str:
+def state_machine(session: Session, pipeline: str) -> str:
+    """The ARN of an applied pipeline's state machine."""
     from mlops_kit.deploy.stack import outputs
 
     arn = outputs(session, stack_name(session, pipeline)).get("StateMachineArn")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache, cached_property
@@ -90,6 +91,10 @@ class Demand:
         window: Window = self._kept[key]
         return window
 
+    def profiles(self, champion: Champion, start: str, end: str) -> tuple[Profile, Profile]:
+        """The profiles of a champion's training and of a window."""
+        return champion.profile, profile_of(self._between(start, end), champion.profile)
+
     @cached_property
     def _hours(self) -> pd.DataFrame:
         """Features of every hour of the data."""
@@ -112,8 +117,6 @@ class Demand:
         return self._hours[(when >= pd.Timestamp(start)) & (when < pd.Timestamp(end))]
 
     def _train(self, until: str) -> Champion:
-        from threadpoolctl import threadpool_limits
-
         from pipelines.features import demand as module
         from pipelines.features.profile import profile
         from pipelines.jobs import train
@@ -124,8 +127,7 @@ class Demand:
         known = window[~judged]
         numeric = [name for name in (*module.FEATURES, module.TARGET) if name not in module.CATEGORIES]
         seen = profile(known, numeric, module.CATEGORIES)
-        # OpenMP's threads wait in a loop: beside other work two are slower than one.
-        with threadpool_limits(1):
+        with _one_thread():
             model = train.fit(known, Namespace(**self.spec.hyperparameters))
         return Champion(until, model, Profile.from_json(json.dumps(seen)))
 
@@ -134,9 +136,19 @@ class Demand:
         from pipelines.jobs.score_models import predict, score
 
         window = self._between(start, end)
+        reference, seen = self.profiles(champion, start, end)
+        with _one_thread():
+            predicted = predict(champion.model, window)
         scored = {
-            "champion": score(window["cnt"], predict(champion.model, window)),
+            "champion": score(window["cnt"], predicted),
             "naive": score(window["cnt"], window["same_hour_last_week"].fillna(0.0)),
         }
-        seen = profile_of(window, champion.profile)
-        return Window(start, end, windows.features(champion.profile, seen), errors(scored))
+        return Window(start, end, windows.features(reference, seen), errors(scored))
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """OpenMP's threads wait in a loop: beside other work two are slower than one."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits

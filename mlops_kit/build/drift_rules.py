@@ -21,6 +21,7 @@ SOURCE = "mlops-kit.drift"
 DETECTED, MEASURED = "ModelDriftDetected", "ModelDriftMeasured"
 OF_FEATURES, OF_ERROR = ("psi", "js", "ks", "chi_square"), ("bias", "wape", "error_vs_naive")
 MOST_WINDOWS = 6
+KIND = "drift-rule"  # of the trigger that an execution names
 QUEUE = "DriftRuleDeadLetters"
 _RETRY = {"MaximumRetryAttempts": 10, "MaximumEventAgeInSeconds": 3600}
 
@@ -122,8 +123,13 @@ def resources(stack: str, pipeline: Pipeline, tags: Tags) -> dict[str, Any]:
                 f"Two drift rules of {pipeline.name!r} are named {rule.label!r}.",
                 suggestion="give one a name.",
             )
-        found[logical] = _rule(f"{stack}-{rule.label}", rule, str(rule.model or pipeline.model))
+        found[logical] = _rule(rule_name(stack, rule), rule, str(rule.model or pipeline.model))
     return found
+
+
+def rule_name(stack: str, rule: DriftRule) -> str:
+    """The name that a rule has in EventBridge, and by which it is named as a trigger."""
+    return f"{stack}-{rule.label}"
 
 
 def _rule(full_name: str, rule: DriftRule, model: str) -> dict[str, Any]:
@@ -160,7 +166,7 @@ def _transformer(rule: DriftRule, full_name: str) -> dict[str, Any]:
     """The event as the retraining's input; what is quoted in the template stays text."""
     given = {
         "as_of": "<as_of>",
-        "trigger": {"kind": "drift-rule", "name": full_name, "id": "<id>"},
+        "trigger": {"kind": KIND, "name": full_name, "id": "<id>"},
         **rule.input,
     }
     text = json.dumps(given, ensure_ascii=False)

@@ -21,6 +21,8 @@ from mlops_kit.trigger import DriftRule, Schedule
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_kit.drift.profile import Profile
+
 RETRAINED, HELD, COOLING = "retrained", "already retrained this week", "cooling down"
 
 
@@ -41,6 +43,9 @@ class Replay(Protocol):
         UsageError
             The data do not hold the window.
         """
+
+    def profiles(self, champion: Any, start: str, end: str) -> tuple[Profile, Profile]:
+        """The profiles of a champion's training and of a window."""
 
 
 @dataclass(frozen=True)

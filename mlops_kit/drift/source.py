@@ -86,8 +86,10 @@ def opened(source: Any) -> Iterator[Table]:
     """
     connection = _engine().connect(config={"autoinstall_known_extensions": "false"})
     try:
-        connection.execute("SET enable_progress_bar = false")
-        threads = connection.execute("SELECT current_setting('threads')").fetchall()[0][0]
+        settings = "SELECT current_setting('enable_progress_bar'), current_setting('threads')"
+        ((bar, threads),) = connection.execute(settings).fetchall()
+        if bar:  # in a kernel without ipywidgets it is off, and DuckDB refuses to hear so
+            connection.execute("SET enable_progress_bar = false")
         connection.execute(f"SET threads = {max(threads, _THREADS)}")
         if isinstance(source, str | Path):
             label = str(source)

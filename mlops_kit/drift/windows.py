@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_kit.drift.profile import Profile
 from mlops_kit.drift.statistics import FUNCTIONS, measure
+
+if TYPE_CHECKING:
+    from mlops_kit.trigger import DriftRule
 
 MOST_WINDOWS = 6
 
@@ -119,6 +122,12 @@ def above(
     else:
         places = [lowest["error"]]
     return any(_size(statistic, one[statistic]) > threshold for one in places if statistic in one)
+
+
+def fires(rule: DriftRule, said: Mapping[str, Any]) -> bool:
+    """Whether a rule's pattern matches a detail: enough drift for long enough, and its cooldown over."""
+    drifted = above(said, rule.statistic, rule.threshold, rule.features, rule.windows)
+    return drifted and bool(said["champion"]["age_days"] >= rule.cooldown)
 
 
 def _row(windows: Sequence[Window]) -> list[Window]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 import mlops_kit as kit
+from mlops_kit.runs import Run
 from pipelines import drift_monitor
 from tests.acceptance import town as room
 from tests.acceptance.town import Town
@@ -22,11 +22,11 @@ WINDOWS = ("2012-02-10", "2012-03-09")
 
 @dataclass(frozen=True)
 class Story:
-    """A champion of 2011-07-01, and what the monitor said of two windows in the next year."""
+    """The monitor's runs on two windows of the next year, with a champion of 2011-07-01."""
 
     town: Town
-    champion: kit.Run
-    details: tuple[dict[str, Any], ...]
+    ruled: kit.Pipeline
+    monitored: tuple[Run, ...]
     first_alone: list[str]  # executions of the retraining after the first window
 
 
@@ -37,17 +37,19 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     aws.start()
     try:
         town = room.build(aws, folder / "kit")
-        champion = town.run("champion", as_of="2011-07-01")
-        kit.apply(town.session, town.pipeline.adding(RULE))
+        town.run("champion", as_of="2011-07-01")
+        ruled = town.pipeline.adding(RULE)
+        kit.apply(town.session, ruled)
         monitor = drift_monitor.build(town.session.settings)
         kit.apply(town.session, monitor)
-        details, alone = [], []
+        runs: list[Run] = []
+        alone: list[str] = []
         for day in WINDOWS:
             run = town.ended(kit.run(town.session, monitor, as_of=day, wait=False))
             assert run.status == "SUCCEEDED", run.failure
-            details.append(json.loads(run.execution.visits[-1].input or "{}")["drift"])
+            runs.append(run)
             alone = alone or [execution["name"] for execution in executions(town)]
-        yield Story(town, champion, tuple(details), alone)
+        yield Story(town, ruled, tuple(runs), alone)
     finally:
         aws.stop()
 
@@ -63,7 +65,7 @@ def executions(town: Town) -> list[dict[str, Any]]:
 
 
 def test_the_monitor_says_what_drifted_and_for_how_long(story: Story) -> None:
-    first, second = story.details
+    first, second = (run.output["drift"] for run in story.monitored)
     assert first["window"] == {"start": "2012-01-13", "end": "2012-02-10"}
     assert first["champion"] == {"trained_until": "2011-07-01", "age_days": 224}
     assert first["rows"] == 670 and first["error"]["bias"] < -0.05
@@ -75,11 +77,10 @@ def test_the_monitor_says_what_drifted_and_for_how_long(story: Story) -> None:
 
 
 def test_one_biased_window_starts_nothing_and_two_in_a_row_start_a_retraining(story: Story) -> None:
-    assert story.first_alone == ["champion"]
-    town = story.town
-    town.until(lambda: len(executions(town)) == 2, lambda: "no retraining was started")
-    (started,) = [one for one in executions(town) if one["name"] != "champion"]
-    run = town.ended(kit.find(town.session, started["executionArn"]))
+    town, (first, second) = story.town, story.monitored
+    assert story.first_alone == ["champion"] and kit.follow(town.session, story.ruled, RULE, first) is None
+    run = kit.follow(town.session, story.ruled, RULE, second)
+    assert run is not None and len(executions(town)) == 2
     verdict = run.verdict()
     assert run.status == "SUCCEEDED" and verdict is not None and verdict.verdict == "promote"
     challenger, champion = verdict.metrics["challenger"], verdict.metrics["champion"]

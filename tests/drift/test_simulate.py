@@ -129,9 +129,24 @@ def test_the_windows_adjoin_and_hold_every_statistic() -> None:
         model.measure(champion, "2012-12-20", "2013-01-17")
 
 
+def test_without_any_rule_the_first_champion_stays_and_its_windows_are_drawn() -> None:
+    frozen = kit.simulate(retraining.build(SETTINGS), "2011-07-01", "2011-08-26", (), schedules=False)
+    assert frozen.retrainings == () and [until for until, _ in frozen.windows] == ["2011-07-01"] * 2
+    assert str(kit.drift_chart(frozen)).startswith("psi of 13 features in 2 windows: ")
+    assert str(kit.error_chart(frozen)) == "WAPE 0.176 to 0.148, bias -0.033 to +0.029"
+
+
+def test_the_training_is_drawn_beside_a_window_and_an_unknown_feature_is_named() -> None:
+    described = retraining.build(SETTINGS)
+    drawn = kit.then_and_now(described, "2011-07-01", "2011-08-26", ["temp", "weathersit"])
+    assert str(drawn) == "temp, weathersit: training beside 2011-07-29 to 2011-08-26"
+    with pytest.raises(UsageError, match=r"no feature 'rain'(.|\n)*it has .*temp"):
+        kit.then_and_now(described, "2011-07-01", "2011-08-26", ["rain"])
+
+
 def test_a_pipeline_that_nothing_would_start_or_that_has_no_replay_is_refused() -> None:
     with pytest.raises(UsageError, match="neither a drift rule nor a schedule"):
-        kit.simulate(retraining.build(SETTINGS), "2011-07-01", "2012-06-01", [], schedules=False)
+        kit.simulate(retraining.build(SETTINGS), "2011-07-01", "2012-06-01", schedules=False)
     from pipelines import drift_monitor
 
     with pytest.raises(UsageError, match="cannot be replayed"):
