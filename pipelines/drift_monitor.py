@@ -66,11 +66,14 @@ def build(settings: Settings, model: str = "demand") -> Pipeline:
             *retraining.FEATURES,
         ),
     )
+    definition = _definition(settings, spec, scoring)
     return Pipeline(
         name=f"drift-monitor-{spec.name}",
         description=f"{spec.description}: its last {spec.drift.days} days against the champion's training",
-        definition=_definition(settings, spec, scoring),
-        input_schema=daily.input_schema(f"UTC day after the last of the {spec.drift.days} days"),
+        definition=definition,
+        input_schema=daily.input_schema(
+            f"UTC day after the last of the {spec.drift.days} days", resume=daily.resume_schema(definition)
+        ),
         model=spec.name,
         functions=(_profile_statement(), _compare_windows()),
         jobs=(retraining.preparation("PrepareWindow", "drift/"),),
@@ -116,7 +119,7 @@ def _definition(settings: Settings, spec: ModelSpec, scoring: Artifact) -> dict[
         "prepared_from": _back(days + 2),
         "prefix": f"'drift/{spec.name}/' & $day & '/' & $run",
     }
-    first = daily.entrance(champion, tell, members)
+    first = daily.resumable(daily.entrance(champion, tell, members), [champion, *work])
     return steps.definition(first, f"Measures the drift of the {spec.name} model", TIMEOUT)
 
 
