@@ -229,7 +229,8 @@ def _policy(project: str) -> dict[str, Any]:
         }
         for sid, (actions, *resources) in allowed.items()
     ]
-    listing = ["states:ListStateMachines", "scheduler:ListSchedules", "cloudwatch:GetMetricData"]
+    lists = ("states:ListStateMachines", "scheduler:ListScheduleGroups", "scheduler:ListSchedules")
+    listing = [*lists, "cloudwatch:GetMetricData"]
     statements.append({"Sid": "Everything", "Effect": "Allow", "Action": listing, "Resource": ["*"]})
     return {
         "Type": "AWS::IAM::Policy",

@@ -82,9 +82,9 @@ def _run(notebook: Path, parameters: Mapping[str, object], folder: Path) -> str 
     try:
         notebooks.run(notebook, parameters, folder, log=lambda line: print(line, flush=True))
     except KitError as error:
-        return " ".join(filter(None, [error.message, error.cause]))
+        return " ".join(f"{error.message} {error.cause or ''}".split())
     except Exception as error:  # whatever it is (a kernel that died), the exit message must say so
-        return f"{notebook.name}: {type(error).__name__}: {error}"
+        return " ".join(f"{notebook.name}: {type(error).__name__}: {error}".split())
     return None
 
 
