@@ -248,6 +248,12 @@ def after_import(name: str, hook: Callable[[], None]) -> None:
     imports.after_import(f"ministack.{name}", hook)
 
 
+def collect_tags(service: str, collect: Callable[[], Iterable[tuple[str, Any]]]) -> None:
+    """Let ministack's tagging and IAM know the tags of one of our services' resources, by ARN."""
+    name = "services.tagging"
+    after_import(name, lambda: module(name)._RESOURCE_TAG_COLLECTORS.update({service: collect}))
+
+
 def physical_name(stack: str, logical_id: str, longest: int) -> str:
     """The generated name of a resource: the same on every update until the resource is replaced."""
     provisioners = module("services.cloudformation.provisioners")

@@ -182,5 +182,5 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "services.sqs": ("_queues",),
     "services.sns": ("_deliver_to_lambda",),
     "services.sts": ("_sessions", "register_session"),
-    "services.tagging": ("resource_tags",),
+    "services.tagging": ("_RESOURCE_TAG_COLLECTORS", "resource_tags"),
 }

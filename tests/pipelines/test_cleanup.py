@@ -119,7 +119,7 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Three champions one after the other, a failed deployment, an experiment, and somebody else's model."""
     folder = tmp_path_factory.mktemp("tidy")
-    aws = EmbeddedAws(folder / "state")
+    aws = EmbeddedAws(folder / "state", ("--enforce-iam",))
     aws.start()
     try:
         settings = Settings(endpoint_url=aws.url, region=REGION, project=PROJECT, state_dir=folder / "kit")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from mlops_kit.local.ministack import collect_tags
 from mlops_kit.local.sagemaker.endpoints import Endpoints
 from mlops_kit.local.sagemaker.jobs import Jobs
 from mlops_kit.local.sagemaker.models import Models
@@ -52,6 +53,7 @@ class SageMaker(Service):
         tables = [models.models, models.configs, registry.groups, registry.packages, pipelines.table]
         tables.append(self._endpoints.table)
         tags = Tags([*tables, *(jobs.table for jobs in self._jobs)], lock)
+        collect_tags(self.name, tags.collected)
         parts = [part.operations() for part in (registry, models, pipelines, self._endpoints, tags)]
         for operations in [*parts, *(jobs.operations() for jobs in self._jobs)]:
             self.operations |= operations

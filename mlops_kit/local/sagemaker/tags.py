@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mlops_kit.local.sagemaker.records import Record, Table, refusal
@@ -30,6 +30,12 @@ class Tags:
     def operations(self) -> dict[str, Handler]:
         """Handlers by AWS's operation name."""
         return {"AddTags": self.add, "ListTags": self.tags_of, "DeleteTags": self.delete}
+
+    def collected(self) -> Iterator[tuple[str, list[dict[str, str]]]]:
+        """Every resource's ARN and tags, for conditions on ``aws:ResourceTag``."""
+        for table in self._tables.values():
+            for record in table.all():
+                yield record["View"][table.arn_member], record["Tags"]
 
     def add(self, request: Request) -> dict[str, Any]:
         """AddTags: a key that is there gets the new value."""
