@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
     from mlops_kit.deploy.aws import Session
     from mlops_kit.local.control import Status
+    from mlops_kit.observe.execution import Execution
     from mlops_kit.runs import Run
 
+    Executions = Sequence[tuple[str, Execution]]  # with their pipelines, newest first
+
 MODEL = "demand"
-PIPELINE = f"retraining-{MODEL}"
+PIPELINE, MONITOR = f"retraining-{MODEL}", f"drift-monitor-{MODEL}"
 FIRST = date(2011, 7, 1)
 LAST = date(2012, 12, 1)  # the data end with that month
 NOTEBOOKS = Path("notebooks")
@@ -42,6 +45,7 @@ class Times:
     spent: dict[str, float] = field(default_factory=dict)
     kernels: float = 0.0  # their starts, within the notebooks
     apply: float = 0.0  # within the notebooks
+    replays: float = 0.0  # of the data through time, which train models too
 
     @contextmanager
     def of(self, what: str) -> Iterator[None]:
@@ -102,21 +106,38 @@ def _walk(console: Console) -> int:
         settings, status = _start()
     console.print(f"{status.url}, its clock at {(status.now or '')[:16]}, state in {settings.state_dir}/")
     session = kit.session(settings)
-    as_of, forced = next_run(history_store(session, PIPELINE).rows(PIPELINE))
+    before = history_store(session, None).rows()
+    as_of, forced = next_run(row for row in before if row["pipeline"] == PIPELINE)
     given = {"as_of": as_of.isoformat(), **({"force": True} if forced else {})}
     ahead.imports(*ahead.DRAWING)  # for the report, while the notebooks run
     copies = [_read(console, path, given, times) for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
-    run = kit.latest(session, PIPELINE)
-    if run is None:
-        raise KitError(f"No run of {PIPELINE} was found after the notebooks ran.")
     with times.of("report"):
         report = kit.report(session, PIPELINE, RUNS / f"{PIPELINE}.html")
+    known = {row["arn"] for row in before}
+    new = [one for one in history_store(session, None).executions() if one[1].arn not in known]
+    run, by_drift = _retrainings(session, new)
     _tell(console, run)
+    if by_drift is not None:
+        console.print(f"[bold]Drift[/]      {drift_story(by_drift)}")
     console.print(f"[bold]Report[/]     {report}")
     console.print(f"[bold]Notebooks[/]  {', '.join(map(str, copies))}")
-    _tell_times(console, times, run, time.monotonic() - begin)
+    _tell_times(console, times, new, time.monotonic() - begin)
     console.print("[bold]Next[/]       make run: the next month; make lab: the notebooks; make stop")
-    return 0 if run.status == "SUCCEEDED" else 1
+    ended = {run.status, by_drift.status if by_drift else run.status}
+    return 0 if ended == {"SUCCEEDED"} else 1
+
+
+def _retrainings(session: Session, new: Executions) -> tuple[Run, Run | None]:
+    """The retraining that a notebook started, and the one that a drift rule did, if any."""
+    import mlops_kit as kit
+    from mlops_kit.observe.history import trigger
+
+    found = [(trigger(execution.input), execution.arn) for name, execution in new if name == PIPELINE]
+    by_hand = [arn for who, arn in found if who is None]
+    by_drift = [arn for who, arn in found if who and who.startswith("drift-rule ")]
+    if not by_hand:
+        raise KitError(f"No run of {PIPELINE} was found after the notebooks ran.")
+    return kit.find(session, by_hand[0]), kit.find(session, by_drift[0]) if by_drift else None
 
 
 def _start() -> tuple[Settings, Status]:
@@ -172,6 +193,7 @@ def _read(console: Console, path: Path, given: dict[str, Any], times: Times) -> 
     kernel = _kernel_seconds(copy)
     times.kernels += kernel
     times.apply += _cell_seconds(copy, "kit.apply(")
+    times.replays += _cell_seconds(copy, "kit.simulate(")
     console.print(f"  [dim]{times.spent[path.stem]:.1f} s, of which its kernel's start {kernel:.1f} s[/]")
     return copy
 
@@ -218,6 +240,20 @@ def _tell(console: Console, run: Run) -> None:
     console.print(f"[bold]Cost[/]       on AWS {estimate(run.execution)}")
 
 
+def drift_story(run: Run) -> str:
+    """Which event fired which rule, what that started, and what became of the error."""
+    given, verdict = run.input or {}, run.verdict()
+    fired = f"ModelDriftDetected as of {given['as_of']} fired {given['trigger']['name']}"
+    started = f"{fired}, which started {run.name}: {run.status}"
+    if verdict is None:
+        return started
+    new, old = verdict.metrics["challenger"] or {}, verdict.metrics["champion"] or {}
+    errors = (
+        f"{name} {old[name]:.3f} before, {new[name]:.3f} after" for name in ("wape", "bias") if name in old
+    )
+    return f"{started}, {verdict.verdict}; {', '.join(errors)}"
+
+
 def _table(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns of texts; the first to the left, figures to the right."""
     from rich import box
@@ -242,24 +278,30 @@ def _endpoint(session: Session) -> str:
     return f"{name}, {found['EndpointStatus']}, at {session.settings.url}/endpoints/{name}/invocations"
 
 
-def _tell_times(console: Console, times: Times, run: Run, total: float) -> None:
+def _tell_times(console: Console, times: Times, new: Executions, total: float) -> None:
     from mlops_kit.observe.charts import duration
 
     setup = Path(sys.prefix) / ".complete"
     once = f"environment (once) {duration(float(setup.read_text()))}; " if setup.exists() else ""
     spent = ", ".join(f"{what} {duration(seconds)}" for what, seconds in times.spent.items())
     console.print(f"[bold]Time[/]       {once}{spent}; together {duration(total)}")
-    states = run.execution.seconds or 0.0
-    trained = run.execution.states.get(TRAINING)
-    training = f"{TRAINING} {duration(trained.seconds if trained else None)}"
+    states = [execution.states[TRAINING] for _, execution in new if TRAINING in execution.states]
+    trained = sum(state.seconds or 0.0 for state in states)
     parts = {
-        f"the retraining's states (of them {training})": states,
+        f"the retrainings' states (of them {TRAINING} {duration(trained)})": _seconds(new, PIPELINE),
+        "the drift monitor's states": _seconds(new, MONITOR),
         "the kernels' starts": times.kernels,
         "apply": times.apply,
-        "all else": max(total - states - times.kernels - times.apply, 0.0),
+        "simulations": times.replays,
     }
+    parts["all else"] = max(total - sum(parts.values()), 0.0)
     shares = ", ".join(f"{what} {duration(part)} ({part / total:.0%})" for what, part in parts.items())
     console.print(f"           of which {shares}")
+
+
+def _seconds(new: Executions, pipeline: str) -> float:
+    """How long the executions of a pipeline took together."""
+    return sum(execution.seconds or 0.0 for name, execution in new if name == pipeline)
 
 
 if __name__ == "__main__":

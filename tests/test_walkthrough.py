@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_kit.walkthrough import next_run
+import mlops_kit as kit
+from mlops_kit.walkthrough import PIPELINE, drift_story, next_run
 from tests.conftest import ROOT, EmbeddedAws, Walked
 
 
@@ -43,24 +44,44 @@ def test_when_the_data_end_it_begins_anew_although_that_window_is_done() -> None
 
 
 @pytest.mark.slow
+def test_the_drift_story_names_the_event_the_rule_the_run_and_what_became_of_the_error(
+    walked: Walked, tmp_path: Path
+) -> None:
+    session = kit.session(endpoint_url=walked.aws.url, region="eu-central-1", state_dir=tmp_path)
+    runs = kit.history(session, PIPELINE)
+    first = runs[runs["trigger"].str.startswith("drift-rule", na=False)].iloc[-1]
+    assert re.fullmatch(
+        r"ModelDriftDetected as of 2012-03-09 fired mlops-kit-retraining-demand-drift-bias, which started "
+        rf"{first['name']}: SUCCEEDED, promote; wape 0\.\d+ before, 0\.\d+ after, "
+        r"bias -0\.\d+ before, -?0\.\d+ after",
+        drift_story(kit.find(session, first["arn"])),
+    )
+    assert first["challenger wape"] < first["champion wape"]
+
+
+@pytest.mark.slow
 def test_it_retrains_the_next_month_against_the_champion_and_tells_everything(
     walked: Walked, tmp_path: Path
 ) -> None:
     done = walk(tmp_path, **walked.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     told = done.stdout
-    assert "Retraining as of 2011-08-01: SUCCEEDED" in told
+    # the two passes before were followed by retrainings that the drift rule started, as of March and May
+    assert "Retraining as of 2012-06-01: SUCCEEDED" in told
     assert re.search(r"TrainModel +SUCCEEDED +1 +[\d.]+ s", told)
     assert re.search(r"metric +challenger +champion +naive", told)
     assert re.search(r"wape( +0\.\d+){3}", told), "challenger, champion and naive have one each"
     assert re.search(r"Verdict +(promote|reject): WAPE .* than the champion's", told)
     assert "mlops-kit-demand, InService" in told and "on AWS $0.00" in told
+    assert re.search(r"the simulated rule (fires on|does not fire until) 2012-", told)
     assert re.search(r"\n    TrainModel +[\d.]+ s", told), "the notebook's lines are seen as it runs"
     names = [path.stem for path in (ROOT / "notebooks").glob("*.ipynb")]
     for name in names:
         assert re.search(rf"Time .*{name} [\d.]+ s", told)
     assert re.search(
-        r"of which the retraining's states \(of them TrainModel [\d.]+ s\) .*apply [\d.]+ s", told
+        r"of which the retrainings' states \(of them TrainModel [\d.]+ s\) .*the drift monitor's states "
+        r"[\d.]+ s .*apply [\d.]+ s .*simulations [\d.]+ s",
+        told,
     )
     (report,) = (tmp_path / "runs").glob("*.html")
     assert "Champion against challenger" in report.read_text()
