@@ -15,7 +15,8 @@ run: env
 
 test: env
 	@$(BIN)/python -m pytest -m "not slow and not browser" -n auto --dist loadfile
-	@$(BIN)/python -m pytest -m "slow or browser"
+	@$(BIN)/python -m pytest -m "(slow or browser) and not alone" -n auto --dist loadfile
+	@$(BIN)/python -m pytest -m alone
 	@$(BIN)/python -m pytest -p no:cacheprovider --nbval tests/notebooks --nbval-sanitize-with tests/notebooks/sanitize.cfg
 
 env: $(STAMP)

@@ -127,7 +127,8 @@ class Saver:
         self._complained = True
 
     def _write(self, snapshot: Mapping[str, bytes]) -> None:
-        for name, data in snapshot.items():
+        # small ones first: a queue does not wait for the log
+        for name, data in sorted(snapshot.items(), key=lambda item: len(item[1])):
             digest = hashlib.blake2b(data).digest()
             if self._written.get(name) != digest:
                 write_atomically(self._folder / f"{name}.json", data)

@@ -37,6 +37,7 @@ def _worlds() -> list[tuple[int, int]]:
     return [(SEED + n, min(_A_WORLD, KILLS - start)) for n, start in enumerate(range(0, KILLS, _A_WORLD))]
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize(("seed", "kills"), _worlds())
 def test_nothing_acknowledged_is_lost_stuck_or_done_twice(

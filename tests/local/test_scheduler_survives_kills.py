@@ -40,6 +40,7 @@ def move(aws: EmbeddedAws, to: datetime) -> None:
         list(control.advance(aws.state_dir, to=to))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_every_occurrence_starts_its_execution_once(fresh_aws: EmbeddedAws) -> None:
     chance = random.Random(SEED)
