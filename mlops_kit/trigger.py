@@ -132,7 +132,7 @@ class DriftRule:
     windows : int
         In so many consecutive windows.
     cooldown : int
-        Days after a start in which it starts nothing.
+        Days that the champion must be old, so that a new one is given time.
     model : str, optional
         Default: the pipeline's.
     name : str, optional
