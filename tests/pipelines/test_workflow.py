@@ -56,10 +56,10 @@ def script(walk: Walk) -> Any:
     s3, bucket = walk.aws.client("s3"), walk.first["shared"]["ArtifactBucket"]
     key = s3.list_objects_v2(Bucket=bucket, Prefix="code/prepare_training_data/")["Contents"][0]["Key"]
     body = s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    head, future, rest = body.partition("from __future__ import annotations\n")
+    assert future
     yield lambda before, whole=False: s3.put_object(
-        Bucket=bucket,
-        Key=key,
-        Body=(before if whole else body.replace("import gzip", before + "import gzip", 1)).encode(),
+        Bucket=bucket, Key=key, Body=(before if whole else f"{head}{future}{before}{rest}").encode()
     )
     s3.put_object(Bucket=bucket, Key=key, Body=body.encode())
 
