@@ -34,8 +34,9 @@ SCHEDULES = (
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    """An embedded AWS on the Friday before the clocks of Europe change."""
-    made = EmbeddedAws(tmp_path_factory.mktemp("aws") / "state", ("--at", "2026-03-27T00:00:00Z"))
+    """An embedded AWS that holds roles to their policies, on the Friday before Europe's clocks change."""
+    arguments = ("--at", "2026-03-27T00:00:00Z", "--enforce-iam")
+    made = EmbeddedAws(tmp_path_factory.mktemp("aws") / "state", arguments)
     made.start()
     yield made
     made.stop()

@@ -147,11 +147,8 @@ class Asked:
                 yield Need(self.action, resource, context)
 
     def _others(self) -> Iterator[Need]:
-        call, context = self._call(), self._tags()
-        if version := known.qualifier(call):
-            context["states:StateMachineQualifier"] = version
-        if self.action == "cloudwatch:PutMetricData":
-            context["cloudwatch:namespace"] = call.text("Namespace")
+        call = self._call()
+        context = {**self._tags(), **known.conditions(call)}
         resources = known.resources(call) or [self._resource()]
         for resource in resources:
             yield Need(self.action, resource, context)

@@ -71,6 +71,17 @@ def resources(call: Call) -> list[str] | None:
     return None if find is None else list(dict.fromkeys(filter(None, find(call)))) or [ANY]
 
 
+def conditions(call: Call) -> dict[str, Any]:
+    """Condition keys of the service that the call gives a value."""
+    if call.prefix == "states" and (match := _MACHINES.fullmatch(call.text("stateMachineArn"))):
+        return {"states:StateMachineQualifier": match["qualifier"]}  # version or alias: no part of the resource
+    if call.prefix == "cloudwatch" and call.operation == "PutMetricData":
+        return {"cloudwatch:namespace": call.text("Namespace")}
+    if call.prefix == "ecs" and call.operation in ("RunTask", "StartTask"):
+        return {"ecs:cluster": call.arn("cluster/", call.text("cluster") or "default")}
+    return {}
+
+
 def passed_roles(call: Call) -> Iterator[tuple[str, str]]:
     """Roles that the call hands to a service (``iam:PassRole``), and to which one."""
     for operation, path, service in _PASSED.get(call.prefix, ()):
@@ -146,18 +157,10 @@ def _sagemaker(call: Call) -> Iterator[str]:
 
 # ------------------------------------------------------------------------------------------- Step Functions
 _MACHINES = re.compile(r"(arn:[^:]+:states:[^:]*:[^:]*:stateMachine:[^:]+):(?P<qualifier>.+)")
-
-
 _STATES_MEMBERS = (
     *("stateMachineArn", "stateMachineVersionArn", "stateMachineAliasArn"),
     *("executionArn", "mapRunArn", "activityArn", "resourceArn"),
 )
-
-
-def qualifier(call: Call) -> str:
-    """The version or alias that a state machine's ARN names: a condition key, no part of the resource."""
-    match = _MACHINES.fullmatch(call.text("stateMachineArn")) if call.prefix == "states" else None
-    return match["qualifier"] if match else ""
 
 
 def _states(call: Call) -> Iterator[str]:
