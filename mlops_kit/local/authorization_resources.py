@@ -74,7 +74,7 @@ def resources(call: Call) -> list[str] | None:
 def conditions(call: Call) -> dict[str, Any]:
     """Condition keys of the service that the call gives a value."""
     if call.prefix == "states" and (match := _MACHINES.fullmatch(call.text("stateMachineArn"))):
-        return {"states:StateMachineQualifier": match["qualifier"]}  # version or alias: no part of the resource
+        return {"states:StateMachineQualifier": match["qualifier"]}  # a version or alias
     if call.prefix == "cloudwatch" and call.operation == "PutMetricData":
         return {"cloudwatch:namespace": call.text("Namespace")}
     if call.prefix == "ecs" and call.operation in ("RunTask", "StartTask"):
