@@ -140,8 +140,9 @@ class Engine:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self.spawn(self._write())
+        writer = self.spawn(self._write())
         self._loop.run_forever()
+        self._loop.run_until_complete(halt([writer]))
         self._loop.close()
 
     async def _close(self) -> None:

@@ -105,6 +105,11 @@ class Execution:
         """Whether its frames and events go to disk (Express ones go to the log group only)."""
         return self.birth.kind == "STANDARD"
 
+    @property
+    def kept(self) -> bool:
+        """Whether it goes on after a restart: Express ones anew, and not those that are waited for."""
+        return self.durable or bool(self.birth.extra.get("kept"))
+
     def record(
         self, frame: Frame, kind: str, details: Mapping[str, Any] | None = None, lane: bool = True
     ) -> int:

@@ -33,7 +33,7 @@ _FULL = f"The execution reached the maximum number of history events ({MAX_EVENT
 
 
 async def launch(engine: Engine, birth: Birth, scope: Scope, machine: str) -> Execution:
-    """Start an execution; it is on disk when this returns.
+    """Start an execution; it is on disk when this returns, unless somebody waits for its end.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ async def launch(engine: Engine, birth: Birth, scope: Scope, machine: str) -> Ex
         The state machine's ARN, under which ListExecutions finds it.
     """
     execution = begin(engine, birth, scope, machine)
-    if execution.durable:
+    if execution.kept:
         await engine.committed()
     return execution
 
@@ -56,7 +56,7 @@ def begin(engine: Engine, birth: Birth, scope: Scope, machine: str) -> Execution
             details[member] = birth.extra[member]
     execution.record(execution.root, "ExecutionStarted", details, lane=False)
     execution.mark(execution.root)
-    if execution.durable or birth.extra.get("kept"):
+    if execution.kept:
         engine.write(ledger.insert(birth, machine))
     reports.started(execution)
     _go(execution)
@@ -129,7 +129,7 @@ async def _conclude(execution: Execution) -> None:
         if execution.status == SUCCEEDED:
             execution.dirty = {}
             engine.write(*ledger.drop_all_frames(birth.id))
-    elif birth.extra.get("kept"):
+    elif execution.kept:
         engine.write(("DELETE FROM sfn_executions WHERE id = ?", (birth.id,)))
     if execution.durable:
         await engine.committed()

@@ -27,11 +27,13 @@ from tests.local.stepfunctions import walk
 
 
 class Stalling(Store):
-    """A store whose disk is full for some writes."""
+    """A store whose disk is full for some writes, or slow."""
 
     refusals = 0
+    seconds = 0.0
 
     def write(self, statements: Any) -> Future[None]:
+        time.sleep(self.seconds)
         if self.refusals and any("sfn_history" in sql for sql, _ in statements):
             self.refusals -= 1
             refused: Future[None] = Future()
@@ -104,6 +106,20 @@ def test_a_full_disk_makes_executions_wait_and_loses_nothing(service: StepFuncti
     events = _call(service, "GetExecutionHistory", executionArn=execution)["events"]
     assert [event["id"] for event in events] == [1, 2, 3, 4, 5, 6]
     assert store.refusals == 0
+
+
+@pytest.mark.parametrize("kind", ["STANDARD", "EXPRESS"])
+def test_a_start_is_answered_when_the_disk_has_it(service: StepFunctions, tmp_path: Path, kind: str) -> None:
+    waiting = json.dumps(walk.states(("W", {"Type": "Wait", "Seconds": 3600})))
+    machine = _call(
+        service, "CreateStateMachine", name="m", definition=waiting, roleArn=walk.ROLE, type=kind
+    )["stateMachineArn"]
+    store = service.context.store
+    assert isinstance(store, Stalling)
+    store.seconds = 0.3
+    started = _call(service, "StartExecution", stateMachineArn=machine, input="{}")
+    with sqlite3.connect(tmp_path / "state.sqlite") as disk:
+        assert disk.execute("SELECT arn FROM sfn_executions").fetchall() == [(started["executionArn"],)]
 
 
 def test_an_event_starts_an_execution_without_waiting_for_it(service: StepFunctions) -> None:
