@@ -6,7 +6,6 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 import botocore.session
@@ -15,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_kit.asl.states import walk
-from mlops_kit.build.iam import LINTER_EXCEPTIONS, STARRED, machine_statements
+from mlops_kit.build.iam import machine_statements
 from mlops_kit.build.permissions import RULES
 from mlops_kit.build.permissions_sdk import SERVICES
 from mlops_kit.build.policy import Statement, document, merged
@@ -25,6 +24,7 @@ from mlops_kit.pipeline import Pipeline
 from mlops_kit.settings import Settings
 from pipelines import retraining
 from tests.build.sample import definition, pipeline, task
+from tests.policies import findings, stars
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -88,15 +88,6 @@ def machine(**states: dict[str, Any]) -> dict[str, Any]:
     return {"StartAt": next(iter(states)), "States": states}
 
 
-def findings(text: str) -> list[str]:
-    checked = parliament.analyze_policy_string(text)
-    return [
-        f"{one.issue}: {one.detail} {one.location}"
-        for one in checked.findings
-        if not any(f"'{action}'" in str(one.detail) for action in LINTER_EXCEPTIONS)
-    ]
-
-
 def test_a_policy_linter_finds_nothing_but_what_has_a_written_reason() -> None:
     found = dict(policies())
     assert set(found) == {
@@ -110,20 +101,9 @@ def test_a_policy_linter_finds_nothing_but_what_has_a_written_reason() -> None:
         assert findings(json.dumps(policy)) == [], name
 
 
-def test_the_retraining_pipeline_has_no_finding_either() -> None:
-    found = dict(policies(retraining.build(SETTINGS)))
-    assert {"StateMachinePolicy", "SageMakerPolicy"} <= set(found)
-    for name, policy in found.items():
-        assert findings(json.dumps(policy)) == [], name
-
-
 def test_a_star_stands_only_where_a_reason_is_written_down() -> None:
-    for name, policy in (*policies(), *policies(retraining.build(SETTINGS))):
-        for statement in policy["Statement"]:
-            assert "*" not in statement["Action"]
-            if "*" in statement["Resource"]:
-                for action in statement["Action"]:
-                    assert any(fnmatchcase(action, one) for one in STARRED), f"{name}: {action}"
+    for name, policy in policies():
+        assert stars(policy) == [], name
 
 
 def test_a_job_that_is_waited_for_may_be_made_watched_stopped_and_tagged_under_its_own_name() -> None:

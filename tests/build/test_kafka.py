@@ -21,7 +21,7 @@ from mlops_kit.settings import Settings
 from mlops_kit.trigger import KafkaTrigger
 from pipelines import retraining
 from tests.build.sample import pipeline
-from tests.build.test_iam import findings
+from tests.policies import findings
 
 SETTINGS = Settings()
 CLUSTER = "arn:aws:kafka:eu-central-1:111122223333:cluster/sales/abcd1234-abcd-cafe-abab-9876543210ab-4"

@@ -17,7 +17,8 @@ from mlops_kit.pipeline import Function
 from mlops_kit.settings import Settings
 from mlops_kit.trigger import Permission, Retry, Schedule, Target
 from tests.build.sample import pipeline
-from tests.build.test_iam import HERE, VALUES, findings, resolved
+from tests.build.test_iam import HERE, VALUES, resolved
+from tests.policies import findings
 
 SDK = "arn:aws:scheduler:::aws-sdk:"
 WARM = Function("Warm", "warm.handler", Artifact("warm", "zip", (("warm.py", Path(__file__)),)))

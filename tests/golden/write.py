@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mlops_kit import catalog
 from mlops_kit.pipeline import Pipeline
 from mlops_kit.settings import Settings
-from pipelines import cache_warmup, data_quality, drift_monitor, forecast, retraining
 
 FOLDER = Path(__file__).parent
-MODULES = (cache_warmup, data_quality, drift_monitor, forecast, retraining)
-PIPELINES = {pipeline.name: pipeline for pipeline in (module.build(Settings()) for module in MODULES)}
 
 
 def text(pipeline: Pipeline) -> str:
@@ -23,5 +21,6 @@ def text(pipeline: Pipeline) -> str:
 
 
 if __name__ == "__main__":
-    for name, pipeline in PIPELINES.items():
-        (FOLDER / f"{name}.asl.json").write_text(text(pipeline))
+    for entry in catalog.entries():
+        pipeline = catalog.build(Settings(), entry.name)
+        (FOLDER / f"{pipeline.name}.asl.json").write_text(text(pipeline))

@@ -1,9 +1,8 @@
-"""What holds for every daily pipeline: lint, policies, template, limits, failure path, input, catalog."""
+"""What holds for every daily pipeline: limits, failure path, input, schedule, catalog."""
 
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -13,18 +12,14 @@ import pytest
 from mlops_kit import catalog
 from mlops_kit.asl import jsonata
 from mlops_kit.asl.states import walk
-from mlops_kit.build.iam import LINTER_EXCEPTIONS, STARRED
-from mlops_kit.build.lint import lint
 from mlops_kit.build.template import build
 from mlops_kit.errors import UsageError
 from mlops_kit.execute import check_input
 from mlops_kit.pipeline import Pipeline
 from mlops_kit.settings import Settings
-from tests.golden import write
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import parliament
 
 SETTINGS = Settings()
 NAMES = ("cache-warmup", "data-quality", "drift-monitor", "forecast")
@@ -39,76 +34,6 @@ def evaluate(value: Any, data: Mapping[str, Any], start: str = "2011-08-01T04:30
     name = "arn:aws:states:eu-central-1:000000000000:execution:machine:e1"
     context = {"Execution": {"Id": name, "StartTime": start}, "State": {"Name": "S", "RetryCount": 0}}
     return jsonata.evaluate(value, {"input": data, "context": context}, {}, "Output")
-
-
-def resolved(value: Any) -> Any:
-    """A template's part with something plausible for each reference."""
-    if isinstance(value, list):
-        return [resolved(one) for one in value]
-    if not isinstance(value, Mapping):
-        return value
-    if set(value) == {"Ref"}:
-        name = value["Ref"]
-        kind = {"StateMachine": "states", "RoutineTopic": "sns", "CriticalTopic": "sns"}.get(name)
-        infix = "stateMachine:" if kind == "states" else ""
-        return f"arn:aws:{kind}:eu-central-1:111122223333:{infix}{name}" if kind else name.lower()
-    if set(value) == {"Fn::GetAtt"}:
-        logical = value["Fn::GetAtt"][0]
-        kinds = {
-            "Role": "iam::111122223333:role/",
-            "Function": "lambda:eu-central-1:111122223333:function:",
-            "Letters": "sqs:eu-central-1:111122223333:",
-            "Cache": "dynamodb:eu-central-1:111122223333:table/",
-        }
-        return next(f"arn:aws:{kind}{logical}" for end, kind in kinds.items() if logical.endswith(end))
-    if set(value) == {"Fn::Sub"}:
-        known = {"AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "111122223333"}
-        text = re.sub(
-            r"\$\{(\w+)\.Arn\}", lambda m: resolved({"Fn::GetAtt": [m[1], "Arn"]}), value["Fn::Sub"]
-        )
-        return re.sub(r"\$\{([^}]+)\}", lambda m: known.get(m[1], m[1].lower()), text)
-    return {key: resolved(one) for key, one in value.items()}
-
-
-def policies(pipeline: Pipeline) -> dict[str, Any]:
-    resources = build(SETTINGS, pipeline).template["Resources"]
-    found = {name: one for name, one in resources.items() if one["Type"] == "AWS::IAM::Policy"}
-    return {name: resolved(one["Properties"]["PolicyDocument"]) for name, one in found.items()}
-
-
-def test_the_definition_is_the_one_that_was_agreed_on(pipeline: Pipeline) -> None:
-    agreed = (write.FOLDER / f"{pipeline.name}.asl.json").read_text()
-    assert write.text(pipeline) == agreed, "if this is meant: python -m tests.golden.write, and read the diff"
-
-
-def test_the_linter_has_nothing_to_say(pipeline: Pipeline) -> None:
-    assert not list(lint(pipeline))
-
-
-def test_a_policy_linter_finds_nothing_but_what_has_a_written_reason(pipeline: Pipeline) -> None:
-    for name, policy in policies(pipeline).items():
-        found = parliament.analyze_policy_string(json.dumps(policy)).findings
-        told = [f"{one.issue}: {one.detail} {one.location}" for one in found]
-        kept = [one for one in told if not any(f"'{action}'" in one for action in LINTER_EXCEPTIONS)]
-        assert kept == [], name
-
-
-def test_a_star_stands_only_where_a_reason_is_written_down(pipeline: Pipeline) -> None:
-    patterns = [re.escape(one).replace(r"\*", ".*") for one in STARRED]
-    for name, policy in policies(pipeline).items():
-        for statement in policy["Statement"]:
-            if "*" in statement["Resource"]:
-                for action in statement["Action"]:
-                    assert any(re.fullmatch(one, action) for one in patterns), f"{name}: {action}"
-
-
-@pytest.mark.slow
-def test_cfn_lint_finds_nothing(pipeline: Pipeline) -> None:
-    from cfnlint.api import lint as cfn_lint
-
-    template = json.dumps(build(SETTINGS, pipeline).template)
-    found = cfn_lint(template, None, ["eu-central-1", "us-east-1"])
-    assert [f"{one.rule.id} {one.path}: {one.message}" for one in found] == []
 
 
 def test_every_task_has_a_limit_and_retries_and_no_error_goes_unheard(pipeline: Pipeline) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,6 @@ import pytest
 
 import mlops_kit as kit
 from mlops_kit.asl import jsonata
-from mlops_kit.build.iam import LINTER_EXCEPTIONS, STARRED
-from mlops_kit.build.lint import lint
-from mlops_kit.build.template import build
 from mlops_kit.deploy.stack import outputs
 from mlops_kit.pipeline import Pipeline
 from mlops_kit.settings import Settings
@@ -26,11 +22,6 @@ from mlops_kit.trigger import Schedule
 from pipelines import report
 from pipelines.notebook_job import NotebookJob, build_job
 from tests.conftest import REGION, ROOT, EmbeddedAws
-from tests.pipelines.test_daily import policies
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import parliament
 
 PROJECT = "press"
 PIPELINE = report.build(Settings())
@@ -175,29 +166,6 @@ def test_the_parameters_reach_the_job_in_pieces_that_sagemaker_takes() -> None:
         assert max(map(len, found)) <= 256
         pieces = found[found.index("--parameters") + 1 :]
         assert json.loads("".join(piece[1:] for piece in pieces)) == given["parameters"]
-
-
-def test_the_workflow_and_its_policies_are_clean() -> None:
-    assert not list(lint(PIPELINE))
-    patterns = [re.escape(one).replace(r"\*", ".*") for one in STARRED]
-    for name, policy in policies(PIPELINE).items():
-        found = parliament.analyze_policy_string(json.dumps(policy)).findings
-        told = [f"{one.issue}: {one.detail} {one.location}" for one in found]
-        assert [one for one in told if not any(f"'{action}'" in one for action in LINTER_EXCEPTIONS)] == [], (
-            name
-        )
-        for action in (
-            one for each in policy["Statement"] if "*" in each["Resource"] for one in each["Action"]
-        ):
-            assert any(re.fullmatch(one, action) for one in patterns), f"{name}: {action}"
-
-
-@pytest.mark.slow
-def test_cfn_lint_finds_nothing() -> None:
-    from cfnlint.api import lint as cfn_lint
-
-    found = cfn_lint(json.dumps(build(Settings(), PIPELINE).template), None, ["eu-central-1", "us-east-1"])
-    assert [f"{one.rule.id} {one.path}: {one.message}" for one in found] == []
 
 
 def test_what_the_job_gets_is_what_the_lock_holds() -> None:
