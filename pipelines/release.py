@@ -65,7 +65,6 @@ def deploy(region: str, project: str, spec: ModelSpec, image: str, source: Artif
     The former configuration stays for a rollback. An update that fails falls back to it and leaves the
     endpoint InService: so the configuration that serves is compared with the one that was asked for.
     """
-    endpoint = f"{project}-{spec.name}"
     tags = [{"Key": key, "Value": value} for key, value in x.tags(project, spec.name).items()]
     model = steps.task(
         "CreateModel",
@@ -80,7 +79,13 @@ def deploy(region: str, project: str, spec: ModelSpec, image: str, source: Artif
         _API,
         x.adding(model_name="$split($states.result.ModelArn, '/')[-1]", polls="0"),
     )
-    config = steps.task(
+    config = _create_config(region, project, spec, tags)
+    put = _put_endpoint(region, f"{project}-{spec.name}", tags)
+    return steps.group("DeployModel", steps.chain([model, config, put]), "{% $states.result[0] %}")
+
+
+def _create_config(region: str, project: str, spec: ModelSpec, tags: list[dict[str, str]]) -> State:
+    return steps.task(
         "CreateEndpointConfig",
         region,
         "sagemaker:createEndpointConfig",
@@ -100,6 +105,10 @@ def deploy(region: str, project: str, spec: ModelSpec, image: str, source: Artif
         _API,
         x.adding(endpoint_config="$split($states.result.EndpointConfigArn, '/')[-1]"),
     )
+
+
+def _put_endpoint(region: str, endpoint: str, tags: list[dict[str, str]]) -> State:
+    """Create or update the endpoint, and wait until it serves; one whose creation failed is deleted before."""
     listed = f"$states.result.Endpoints[EndpointName = '{endpoint}']"
     find = steps.task(
         "FindEndpoint",
@@ -117,7 +126,6 @@ def deploy(region: str, project: str, spec: ModelSpec, image: str, source: Artif
         "CreateEndpoint", region, "sagemaker:createEndpoint", {**target, "Tags": tags}, _API, x.KEEP
     )
     update = steps.task("UpdateEndpoint", region, "sagemaker:updateEndpoint", target, _API, x.KEEP)
-    # one whose creation failed serves nothing and takes no update
     delete = steps.task(
         "DeleteFailedEndpoint",
         region,
@@ -141,7 +149,7 @@ def deploy(region: str, project: str, spec: ModelSpec, image: str, source: Artif
     wait = _wait_until_in_service(region, endpoint)
     create.next(wait)
     update.next(wait)
-    return steps.group("DeployModel", steps.chain([model, config, find, exists]), "{% $states.result[0] %}")
+    return steps.chain([find, exists])
 
 
 def _container(region: str, image: str, source: Artifact) -> dict[str, Any]:
