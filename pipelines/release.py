@@ -108,7 +108,7 @@ def _create_config(region: str, project: str, spec: ModelSpec, tags: list[dict[s
 
 
 def _put_endpoint(region: str, endpoint: str, tags: list[dict[str, str]]) -> State:
-    """Create or update the endpoint, and wait until it serves; one whose creation failed is deleted before."""
+    """Create or update the endpoint and wait until it serves; delete one whose creation failed before."""
     listed = f"$states.result.Endpoints[EndpointName = '{endpoint}']"
     find = steps.task(
         "FindEndpoint",
