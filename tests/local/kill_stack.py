@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError, WaiterError
 from tests.local.stepfunctions import walk
 
 NAME = "changing"
+LAST = 899  # number of a change that no world reaches
 PATIENCE = 60.0  # seconds in which a change must have ended, whatever was killed
 
 
@@ -19,7 +20,7 @@ def template(number: int) -> str:
     """What the stack is to be at this change; every second one has a Glue job and a table of a fixed name."""
     definition = walk.states(*((f"S{n}", {"Type": "Pass"}) for n in range(1 + number % 5)))
     resources: dict[str, Any] = {
-        f"Queue{n}": {"Type": "AWS::SQS::Queue", "Properties": {"DelaySeconds": number % 60}}
+        f"Queue{n}": {"Type": "AWS::SQS::Queue", "Properties": {"DelaySeconds": number % 900}}
         for n in range(1 + number % 4)
     }
     resources["Machine"] = {

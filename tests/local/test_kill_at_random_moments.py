@@ -200,7 +200,7 @@ def _check_stack(aws: EmbeddedAws, load: Load) -> None:
     """The stack is in no one's hands any more, takes another change, and is then what it says."""
     assert not load.stack.stuck, f"the stack stayed {load.stack.stuck}"
     load.stack.settled()
-    load.stack.change(kill_stack.template(999))
+    load.stack.change(kill_stack.template(kill_stack.LAST))
     client = aws.client("cloudformation")
     status = load.stack.settled()
     events = client.describe_stack_events(StackName=kill_stack.NAME)["StackEvents"]
@@ -208,7 +208,7 @@ def _check_stack(aws: EmbeddedAws, load: Load) -> None:
     assert status == "UPDATE_COMPLETE", reasons[:5]
     listed = client.describe_stack_resources(StackName=kill_stack.NAME)["StackResources"]
     named = {entry["LogicalResourceId"]: entry["PhysicalResourceId"] for entry in listed}
-    assert named.keys() == json.loads(kill_stack.template(999))["Resources"].keys()
+    assert named.keys() == json.loads(kill_stack.template(kill_stack.LAST))["Resources"].keys()
     queues = {url for name, url in named.items() if name.startswith("Queue")}
     assert queues == {url for url in aws.client("sqs").list_queues()["QueueUrls"] if "changing" in url}
     assert aws.client("glue").get_job(JobName=named["Job"])
