@@ -18,9 +18,12 @@ from tests.local.stepfunctions import walk
 GRACE = 2.0  # seconds in which ministack's services may lose what they acknowledged
 
 
+Span = tuple[float, float]  # ``time.time()`` before something and after it
+
+
 @dataclass
 class Facts:
-    """What was acknowledged; times are ``time.time()`` when the answer came.
+    """What was acknowledged, each with when its request was made and when its answer had come.
 
     Attributes
     ----------
@@ -31,27 +34,31 @@ class Facts:
     ends : dict
         What DescribeExecution said of those that had ended.
     items : dict
-        Versions of each item by id in order, with when each was acknowledged (0: never); None is its removal.
+        Versions of each item by id in order (None: its removal), with when each was put (None: nobody knows).
     sent, removed, wanted : dict
         Messages by number: when sent, when deleted, and those whose deletion was asked for.
     kills : list
-        When the server, or one that was starting, was killed.
+        Before the server, or one that was starting, was killed, and when it was dead.
     """
 
     executions: dict[str, str] = field(default_factory=dict)
     histories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     ends: dict[str, dict[str, Any]] = field(default_factory=dict)
-    items: dict[str, list[tuple[int | None, float]]] = field(default_factory=dict)
-    objects: dict[str, float] = field(default_factory=dict)
-    sent: dict[int, float] = field(default_factory=dict)
-    removed: dict[int, float] = field(default_factory=dict)
+    items: dict[str, list[tuple[int | None, Span | None]]] = field(default_factory=dict)
+    objects: dict[str, Span] = field(default_factory=dict)
+    sent: dict[int, Span] = field(default_factory=dict)
+    removed: dict[int, Span] = field(default_factory=dict)
     wanted: set[int] = field(default_factory=set)
-    kills: list[float] = field(default_factory=list)
+    kills: list[Span] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
-    def safe(self, moment: float) -> bool:
-        """Whether what was acknowledged then must have lived through every kill."""
-        return all(not 0 <= kill - moment <= GRACE for kill in self.kills)
+    def safe(self, span: Span) -> bool:
+        """Whether what was acknowledged then must have lived through every kill.
+
+        An answer that is read when the server is dead already may have come from it.
+        """
+        asked, told = span
+        return all(dead < asked or told < before - GRACE for before, dead in self.kills)
 
 
 class Load:
@@ -140,23 +147,24 @@ class Load:
         key, client = str(chance.randrange(60)), self.aws.client("dynamodb")
         versions = self.facts.items.setdefault(key, [])
         number = None if chance.random() < 0.2 else len(versions)
-        versions.append((number, 0.0))
+        versions.append((number, None))
+        begin = time.time()
         if number is None:
             client.delete_item(TableName=self.table, Key={"id": {"S": key}})
         else:
             item = {"id": {"S": key}, "version": {"N": str(number)}}
             client.put_item(TableName=self.table, Item=item)
-        versions[-1] = (number, time.time())
-        name = f"object-{chance.randrange(10**9)}"
+        versions[-1] = (number, (begin, time.time()))
+        name, begin = f"object-{chance.randrange(10**9)}", time.time()
         self.aws.client("s3").put_object(Bucket=self.bucket, Key=name, Body=name.encode())
-        self.facts.objects[name] = time.time()
+        self.facts.objects[name] = (begin, time.time())
         time.sleep(0.02)
 
     def _send(self, chance: random.Random) -> None:
         self._count += 1
-        number = self._count
+        number, begin = self._count, time.time()
         self.aws.client("sqs").send_message(QueueUrl=self.queue, MessageBody=str(number))
-        self.facts.sent[number] = time.time()
+        self.facts.sent[number] = (begin, time.time())
         time.sleep(chance.random() * 0.05)
 
     def _receive(self, chance: random.Random) -> None:
@@ -167,8 +175,9 @@ class Load:
             number = int(message["Body"])
             if number % 2:
                 self.facts.wanted.add(number)
+                begin = time.time()
                 sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
-                self.facts.removed[number] = time.time()
+                self.facts.removed[number] = (begin, time.time())
         time.sleep(0.1)
 
     def _answer(self, chance: random.Random) -> None:

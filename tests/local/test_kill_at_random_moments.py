@@ -23,7 +23,7 @@ import pytest
 
 from tests.conftest import EmbeddedAws
 from tests.local import kill_machines, kill_stack
-from tests.local.kill_load import Load
+from tests.local.kill_load import Load, Span
 from tests.local.stepfunctions import walk
 
 KILLS = int(os.environ.get("MLOPS_KIT_KILLS", "5"))
@@ -67,24 +67,26 @@ def test_nothing_acknowledged_is_lost_stuck_or_done_twice(
 
 
 def _kill(aws: EmbeddedAws, load: Load, jobs: Jobs, chance: random.Random) -> None:
-    load.facts.kills.append(time.time())
     jobs.server_killed()
+    begin = time.time()
     aws.kill()
+    load.facts.kills.append((begin, time.time()))
     if chance.random() < 0.3:
         jobs.kill()
     while chance.random() < 0.3:  # one that has only begun to start
-        _start_and_kill(aws, chance.random() * 1.5)
-        load.facts.kills.append(time.time())
+        load.facts.kills.append(_start_and_kill(aws, chance.random() * 1.5))
 
 
-def _start_and_kill(aws: EmbeddedAws, seconds: float) -> None:
+def _start_and_kill(aws: EmbeddedAws, seconds: float) -> Span:
     argv = [sys.executable, "-m", "mlops_kit.local.server", "--port", str(aws.port)]
     argv += ["--state-dir", str(aws.state_dir)]
     with (aws.state_dir.parent / "server.log").open("ab") as log:
         process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=log)
     time.sleep(seconds)
+    begin = time.time()
     process.kill()
     process.wait()
+    return begin, time.time()
 
 
 # -------------------------------------------------------------------------- checks
@@ -92,7 +94,7 @@ def _check_now(load: Load) -> None:
     """What our services had said before the kill, they say still."""
     aws, facts = load.aws, load.facts
     sfn = aws.client("stepfunctions")
-    before = facts.kills[-1]
+    before, _ = facts.kills[-1]
     for arn in list(facts.executions):
         assert sfn.describe_execution(executionArn=arn)["executionArn"] == arn
     for arn, shown in list(facts.ends.items()):
@@ -124,7 +126,7 @@ def _check_effects(load: Load) -> None:
     for entered, left, key in _tasks(load):
         assert calls[key], f"{key} has ended, and what it did is gone"
         assert max(calls[key]) <= left + 0.05, f"{key} ran again after its end at {left}: {calls[key]}"
-        kills = sum(entered - 1 <= kill <= left for kill in load.facts.kills)
+        kills = sum(entered - 1 <= dead and before <= left for before, dead in load.facts.kills)
         assert len(calls[key]) <= 1 + kills, f"{key} ran {len(calls[key])} times with {kills} kills"
 
 
@@ -172,7 +174,8 @@ def _check_ministack(load: Load) -> None:
     assert not lost
     messages = _drain(load)
     kept = {n for n, when in facts.sent.items() if facts.safe(when)} - facts.wanted
-    assert not kept - messages, f"lost messages {sorted(kept - messages)}"
+    lost_messages = {number: facts.sent[number] for number in kept - messages}
+    assert not lost_messages, f"lost {lost_messages}, killed {facts.kills}"
     back = {n for n, when in facts.removed.items() if facts.safe(when)} & messages
     assert not back, f"deleted messages came back: {sorted(back)}"
 
