@@ -141,9 +141,11 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "services.s3": (
         "_atomic_write",
         "_buckets",
+        "_build_object_record",
         "_complete_multipart_upload",
         "_completed_multipart_uploads",
         "_copy_object",
+        "_create_multipart_upload",
         "_error",
         "_merge_hoisted_amz_headers",
         "_multipart_uploads",

@@ -24,7 +24,7 @@ def install(
     save : callable
         Brings what has changed to disk; awaited on the loop.
     """
-    from mlops_kit.local.corrections import athena, background, bounds, ecs, encryption, objects
+    from mlops_kit.local.corrections import athena, background, bounds, content_type, ecs, encryption, objects
     from mlops_kit.local.ministack import after_import
 
     for name in background.PLACES:
@@ -34,6 +34,7 @@ def install(
     after_import("services.eventbridge", bounds.install_events)
     after_import("services.s3", encryption.install)
     after_import("services.s3", objects.install)
+    after_import("services.s3", content_type.install)
     after_import("services.athena", lambda: athena.install(changed))
     after_import("services.ecs", ecs.install)
     after_import("services.cloudformation", lambda: _correct_stacks(client, changed, save))
