@@ -58,16 +58,20 @@ class Guard:
         """Serve one connection of ASGI."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif scope["type"] != "http":
+            return
+        if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
-        elif (refusal := _refusal(scope, self._is_admin(scope))) is not None:
+            return
+        body = _Body(receive, scope)
+        send = _answering(send, body)
+        if (refusal := _refusal(scope, self._is_admin(scope))) is not None:
             await answer(send, refusal[0], {"__type": refusal[1], "message": refusal[2]})
         elif self._is_admin(scope):
-            await self._admin[scope["path"]](scope, _bounded(receive), send)
+            await self._admin[scope["path"]](scope, body.receive, send)
         elif scope["path"] == "/_mlops_kit/health":
             await answer(send, 200, self._health())
         else:
-            await self._app(scope, _bounded(receive), _with_date(send))
+            await self._app(scope, body.receive, send)
 
     def _is_admin(self, scope: Scope) -> bool:
         return scope["method"] == "POST" and scope["path"] in self._admin
@@ -107,28 +111,43 @@ async def answer(send: Send, status: int, body: dict[str, Any]) -> None:
     await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
 
-def _bounded(receive: Receive) -> Receive:
-    taken = 0
+class _Body:
+    """What a request brings with it, bounded.
 
-    async def bounded() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > LARGEST_BODY:
+    Attributes
+    ----------
+    unread : bool
+        Whether some of it has not been taken from the connection.
+    """
+
+    def __init__(self, receive: Receive, scope: Scope) -> None:
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        self.unread = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        self._receive = receive
+        self._taken = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._taken += len(message.get("body", b""))
+        if self._taken > LARGEST_BODY:
             raise BodyTooLarge(f"a body without a length went over {LARGEST_BODY} bytes")
+        self.unread = self.unread and message.get("more_body", False)
         return message
 
-    return bounded
 
+def _answering(send: Send, body: _Body) -> Send:
+    """Answer without words for web pages, and with the date, as AWS does: callers learn the time from it.
 
-def _with_date(send: Send) -> Send:
-    """Answer without words for web pages, and with the date, as AWS does: callers learn the time from it."""
+    A connection with the rest of a body on it takes no further request, so the caller is told not to keep it.
+    """
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             kept = [(k, v) for k, v in message.get("headers", []) if not k.lower().startswith(_CORS)]
             if not any(name.lower() == b"date" for name, _ in kept):
                 kept.append((b"date", formatdate(usegmt=True).encode()))
+            if body.unread:
+                kept.append((b"connection", b"close"))
             message = {**message, "headers": kept}
         await send(message)
 

@@ -115,6 +115,13 @@ def test_a_body_that_says_it_is_too_large_is_not_read(aws: EmbeddedAws) -> None:
         assert b" 413 " in connection.recv(4096)
 
 
+def test_who_is_refused_before_the_body_was_read_is_told_to_leave_the_connection(aws: EmbeddedAws) -> None:
+    foreign = {"Origin": "null"}
+    _, kept, _ = ask(aws, "GET", "/", foreign)
+    _, left, _ = ask(aws, "PUT", "/bucket/key", {**foreign, "Content-Length": "9"})  # as after Expect
+    assert ("connection" in kept, left.get("connection")) == (False, "close")
+
+
 def test_a_call_to_our_services_is_bounded(aws: EmbeddedAws) -> None:
     headers = {"X-Amz-Target": "AWSStepFunctions.CreateActivity"}
     assert ask(aws, "POST", "/", headers, b" " * ((32 << 20) + 1))[0] == 413
