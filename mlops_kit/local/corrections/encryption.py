@@ -1,6 +1,9 @@
-"""Let an object be encrypted with aws:kms without naming a key, as AWS does with the account's aws/s3 key.
+"""How an object is encrypted when a write does not say all: with S3's own key, or the account's aws/s3 key.
 
-ministack refuses such a write, and the SageMaker SDK makes one for every source folder that it uploads.
+ministack shows no encryption where AWS shows AES256, and refuses aws:kms without a key, which the SageMaker
+SDK sends for every source folder that it uploads.
+
+Source: S3 User Guide, "Setting default server-side encryption behavior for Amazon S3 buckets".
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ _KEY = f"{_KIND}-aws-kms-key-id"
 
 
 def install() -> None:
-    """Name the account's own key where a write names none."""
+    """Name S3's own encryption where neither write nor bucket names one, and the account's own key."""
     loaded = module("services.s3")
     resolve = loaded._resolve_sse_write_headers
     region = module("core.responses").get_region
@@ -23,6 +26,7 @@ def install() -> None:
     def resolved(headers: dict[str, str], bucket: str) -> Any:
         if headers.get(_KIND) == "aws:kms" and not headers.get(_KEY):
             headers = {**headers, _KEY: f"arn:aws:kms:{region()}:{ACCOUNT}:alias/aws/s3"}
-        return resolve(headers, bucket)
+        found, refusal = resolve(headers, bucket)
+        return (found, refusal) if found or refusal else ({_KIND: "AES256"}, None)
 
     loaded._resolve_sse_write_headers = resolved
