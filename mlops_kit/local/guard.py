@@ -62,9 +62,10 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        body = _Body(receive, scope)
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        body = _Body(receive, headers)
         send = _answering(send, body)
-        if (refusal := _refusal(scope, self._is_admin(scope))) is not None:
+        if (refusal := _refusal(scope, headers, self._is_admin(scope))) is not None:
             await answer(send, refusal[0], {"__type": refusal[1], "message": refusal[2]})
         elif self._is_admin(scope):
             await self._admin[scope["path"]](scope, body.receive, send)
@@ -77,9 +78,8 @@ class Guard:
         return scope["method"] == "POST" and scope["path"] in self._admin
 
 
-def _refusal(scope: Scope, admin: bool) -> tuple[int, str, str] | None:
+def _refusal(scope: Scope, headers: Mapping[bytes, bytes], admin: bool) -> tuple[int, str, str] | None:
     """Status, code and words for a request that is not for us; None for one that is."""
-    headers = {name.lower(): value for name, value in scope["headers"]}
     host = headers.get(b"host", b"").decode("latin-1")
     length = headers.get(b"content-length", b"0")
     path = unquote(scope["path"])
@@ -120,8 +120,7 @@ class _Body:
         Whether some of it has not been taken from the connection.
     """
 
-    def __init__(self, receive: Receive, scope: Scope) -> None:
-        headers = {name.lower(): value for name, value in scope["headers"]}
+    def __init__(self, receive: Receive, headers: Mapping[bytes, bytes]) -> None:
         self.unread = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
         self._receive = receive
         self._taken = 0
