@@ -83,7 +83,7 @@ def features(hours: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     hours : pandas.DataFrame
-        As ``clean`` gives it; at least eight days before the first hour of interest, else history is missing.
+        ``with_history`` of the hours of interest, else history is missing.
 
     Returns
     -------
@@ -107,6 +107,27 @@ def features(hours: pd.DataFrame) -> pd.DataFrame:
     return frame[["timestamp", *FEATURES, TARGET]]
 
 
+def with_history(hours: pd.DataFrame, begin: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+    """The rows from which ``features`` makes those of ``begin`` to ``end``, as it would from all rows.
+
+    Parameters
+    ----------
+    hours : pandas.DataFrame
+        As ``clean`` gives it.
+    begin, end : pandas.Timestamp
+        Local time; ``end`` is not included.
+
+    Returns
+    -------
+    pandas.DataFrame
+        From the last row that is ``LOOK_BACK`` or more before ``begin``: when hours are missing there, a row
+        before them says that they count as no rentals, and not as unknown.
+    """
+    when = pd.DatetimeIndex(hours["timestamp"])
+    first = when.searchsorted(begin - LOOK_BACK, side="right") - 1
+    return hours.iloc[max(int(first), 0) : int(when.searchsorted(end))]
+
+
 def coming_day(hours: pd.DataFrame, day: date) -> pd.DataFrame:
     """What is known of a day when it begins: the hours before it, and its own without their rentals.
 
@@ -120,21 +141,20 @@ def coming_day(hours: pd.DataFrame, day: date) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The form of ``hours``, for ``features``: the eight days before, then the ``hours_of`` the day, whose
+        The form of ``hours``, for ``features``: the history of the day, then the ``hours_of`` the day, whose
         ``cnt`` is missing. An hour without a row has the weather of the hour before it, or of the first that
         has one.
 
     Raises
     ------
     ValueError
-        There is no hour of the day, so no weather; or none of the week before it, so no history.
+        There is no hour of the day, so no weather; or none of the eight days before it, so no history.
     """
     begin, end = pd.Timestamp(day), pd.Timestamp(day) + pd.Timedelta(days=1)
     when = hours["timestamp"]
-    before = hours[(when >= begin - LOOK_BACK) & (when < begin)]
     known = hours[(when >= begin) & (when < end)].set_index("timestamp")
     first, last = when.iloc[0].date(), when.iloc[-1].date()
-    if known.empty or before.empty:
+    if known.empty or not when.between(begin - LOOK_BACK, begin, inclusive="left").any():
         lacking = "weather" if known.empty else "history"
         raise ValueError(f"there is no {lacking} for {day}: the data hold {first} to {last}")
     every = hours_of(day)
@@ -142,6 +162,7 @@ def coming_day(hours: pd.DataFrame, day: date) -> pd.DataFrame:
     near.loc[known.index] = known
     near["hr"] = every.hour
     near[TARGET] = float("nan")
+    before = with_history(hours, begin, begin)
     return pd.concat([before, near.rename_axis("timestamp").reset_index()], ignore_index=True)
 
 

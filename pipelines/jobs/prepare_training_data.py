@@ -109,9 +109,7 @@ def split(
     ValueError
         A part has fewer than 24 rows.
     """
-    before = pd.Timestamp(start) - demand.LOOK_BACK
-    near = hours[(hours["timestamp"] >= before) & (hours["timestamp"] < pd.Timestamp(end))]
-    frame = demand.features(near)
+    frame = demand.features(demand.with_history(hours, pd.Timestamp(start), pd.Timestamp(end)))
     frame = frame[frame["timestamp"] >= pd.Timestamp(start)]
     test_from = pd.Timestamp(end) - pd.Timedelta(days=test_days)
     validation_from = test_from - pd.Timedelta(days=validation_days)

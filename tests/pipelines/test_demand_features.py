@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import datetime
 import gzip
 import io
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -66,6 +67,21 @@ def test_an_hours_features_hold_nothing_of_its_own_or_later_rentals(hours: pd.Da
         demand.features(frame)[list(demand.FEATURES)].iloc[: cut + 1] for frame in (part, changed)
     )
     pd.testing.assert_frame_equal(before, after)
+
+
+@hypothesis_settings(deadline=None, max_examples=40)
+@given(start=st.dates(datetime.date(2011, 1, 1), datetime.date(2012, 11, 30)))
+@example(start=datetime.date(2011, 2, 4))  # eight days before it a snow storm took the first sixteen rows
+def test_a_window_has_the_features_that_all_hours_would_give_it(
+    hours: pd.DataFrame, start: datetime.date
+) -> None:
+    begin = pd.Timestamp(start)
+    end = begin + pd.Timedelta(days=30)
+    found = demand.features(demand.with_history(hours, begin, end))
+    expected = demand.features(hours)
+    for frame in (found, expected):
+        frame.drop(frame.index[(frame["timestamp"] < begin) | (frame["timestamp"] >= end)], inplace=True)
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), expected.reset_index(drop=True))
 
 
 def test_the_profile_counts_every_row_once(hours: pd.DataFrame) -> None:
