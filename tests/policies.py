@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -36,33 +36,35 @@ def stars(policy: Mapping[str, Any]) -> list[str]:
     return unexplained + ["*" for one in statements if "*" in one["Action"]]
 
 
-def resolved(value: Any) -> Any:
-    """A template's part with something plausible for each reference."""
+def plausible(name: str) -> str:
+    """Something that a reference of a template might come to: a name, ``X.Arn`` or ``AWS::Region``."""
+    known = {"AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "111122223333"}
+    arns = {
+        "Role.Arn": "iam::111122223333:role/",
+        "Function.Arn": "lambda:eu-central-1:111122223333:function:",
+        "Letters.Arn": "sqs:eu-central-1:111122223333:",
+        "Cache.Arn": "dynamodb:eu-central-1:111122223333:table/",
+        "StateMachine": "states:eu-central-1:111122223333:stateMachine:",
+        "Topic": "sns:eu-central-1:111122223333:",
+    }
+    logical = name.removesuffix(".Arn")
+    found = (f"arn:aws:{kind}{logical}" for end, kind in arns.items() if name.endswith(end))
+    return known.get(name) or next(found, name.lower())
+
+
+def resolved(value: Any, value_of: Callable[[str], str] = plausible) -> Any:
+    """A template's part with a value in place of each reference, as CloudFormation would hand it on."""
     if isinstance(value, list):
-        return [resolved(one) for one in value]
+        return [resolved(one, value_of) for one in value]
     if not isinstance(value, Mapping):
         return value
     if set(value) == {"Ref"}:
-        name = value["Ref"]
-        kind = {"StateMachine": "states", "RoutineTopic": "sns", "CriticalTopic": "sns"}.get(name)
-        infix = "stateMachine:" if kind == "states" else ""
-        return f"arn:aws:{kind}:eu-central-1:111122223333:{infix}{name}" if kind else name.lower()
+        return value_of(value["Ref"])
     if set(value) == {"Fn::GetAtt"}:
-        logical = value["Fn::GetAtt"][0]
-        kinds = {
-            "Role": "iam::111122223333:role/",
-            "Function": "lambda:eu-central-1:111122223333:function:",
-            "Letters": "sqs:eu-central-1:111122223333:",
-            "Cache": "dynamodb:eu-central-1:111122223333:table/",
-        }
-        return next(f"arn:aws:{kind}{logical}" for end, kind in kinds.items() if logical.endswith(end))
+        return value_of(".".join(value["Fn::GetAtt"]))
     if set(value) == {"Fn::Sub"}:
-        known = {"AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "111122223333"}
-        text = re.sub(
-            r"\$\{(\w+)\.Arn\}", lambda m: resolved({"Fn::GetAtt": [m[1], "Arn"]}), value["Fn::Sub"]
-        )
-        return re.sub(r"\$\{([^}]+)\}", lambda m: known.get(m[1], m[1].lower()), text)
-    return {key: resolved(one) for key, one in value.items()}
+        return re.sub(r"\$\{([^}]+)\}", lambda match: value_of(match[1]), value["Fn::Sub"])
+    return {key: resolved(one, value_of) for key, one in value.items()}
 
 
 def policies(pipeline: Pipeline) -> dict[str, Any]:

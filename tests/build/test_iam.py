@@ -25,6 +25,7 @@ from mlops_kit.settings import Settings
 from pipelines import retraining
 from tests.build.sample import definition, pipeline, task
 from tests.policies import findings, stars
+from tests.policies import resolved as with_values
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -52,18 +53,8 @@ VALUES = {
 
 
 def resolved(value: Any) -> Any:
-    """A template's part as CloudFormation would hand it to IAM."""
-    if isinstance(value, list):
-        return [resolved(one) for one in value]
-    if not isinstance(value, Mapping):
-        return value
-    if set(value) == {"Ref"}:
-        return VALUES[value["Ref"]]
-    if set(value) == {"Fn::GetAtt"}:
-        return VALUES[".".join(value["Fn::GetAtt"])]
-    if set(value) == {"Fn::Sub"}:
-        return re.sub(r"\$\{([^}]+)\}", lambda match: VALUES[match[1]], value["Fn::Sub"])
-    return {key: resolved(one) for key, one in value.items()}
+    """A template's part with ``VALUES``; a reference to anything else fails the test."""
+    return with_values(value, VALUES.__getitem__)
 
 
 def policies(of: Pipeline | None = None) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
+
 from tests.local.stepfunctions import walk
 
 
@@ -125,6 +128,17 @@ def test_a_log_line_has_the_shape_of_awss(aws: Any) -> None:
     assert set(lines[1]) == {
         "id", "type", "details", "previous_event_id", "event_timestamp", "execution_arn", "redrive_count",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("arn", ["arn:aws:logs:us-east-1:000000000000:log-group:nobody-made-it:*", "no arn"])
+def test_a_log_group_that_does_not_exist_is_refused(aws: Any, arn: str) -> None:
+    logging = {"level": "ALL", "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": arn}}]}
+    with pytest.raises(ClientError) as caught:
+        walk.create(aws, walk.states(("Only", {"Type": "Pass"})), loggingConfiguration=logging)
+    assert caught.value.response["Error"] == {
+        "Code": "InvalidLoggingConfiguration",
+        "Message": "Invalid Logging Configuration: Log Destination not found.",
+    }
 
 
 def test_items_come_from_csv_in_batches_and_results_go_to_s3(aws: Any) -> None:
