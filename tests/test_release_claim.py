@@ -61,8 +61,17 @@ class Place:
     def start(self, name: str, **given: Any) -> kit.Run:
         value = {"status": "claimed", "seconds": 600, **given}
         run = kit.run(self.session, self.pipeline, value, name=name, wait=False)
-        self.until(lambda: self.claim(name) is not None or run.status != "RUNNING")
+        self.until(lambda: "Hold" in self.entered(run) or run.status != "RUNNING")
         return run
+
+    def entered(self, run: kit.Run) -> set[str]:
+        """The states that it has entered: one stopped while it claims would claim again when redriven."""
+        events = self.session.client("stepfunctions").get_execution_history(executionArn=run.arn)["events"]
+        return {
+            event["stateEnteredEventDetails"]["name"]
+            for event in events
+            if "stateEnteredEventDetails" in event
+        }
 
     def claim(self, name: str) -> dict[str, Any] | None:
         found = self.session.client("dynamodb").get_item(
