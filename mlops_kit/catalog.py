@@ -72,6 +72,14 @@ def build(settings: Settings, text: str) -> Pipeline:
     if model and not takes_model:
         raise UsageError(f"The pipeline {entry.name!r} takes no model, but {text!r} names {model!r}.")
     arguments: dict[str, Any] = {"model": model} if model else {}
+    try:
+        inspect.signature(module.build).bind(settings, **arguments)
+    except TypeError as error:
+        raise UsageError(
+            f"{entry.module}.build cannot be called with settings{' and a model' if model else ''}.",
+            cause=str(error),
+            suggestion=f"name its model: {entry.name}:MODEL." if takes_model and not model else None,
+        ) from None
     built = module.build(settings, **arguments)
     if not isinstance(built, Pipeline):
         raise UsageError(f"{entry.module}.build gives back a {type(built).__name__}, not a Pipeline.")
@@ -125,6 +133,9 @@ def _load(entry: Entry) -> ModuleType:
     try:
         return importlib.import_module(entry.module)
     except (SyntaxError, ImportError) as error:
+        marker = _folder() / "__init__.py"  # without it an installed package of this name goes first
         raise UsageError(
-            f"{entry.module} cannot be imported.", cause=f"{type(error).__name__}: {error}"
+            f"{entry.module} cannot be imported.",
+            cause=f"{type(error).__name__}: {error}",
+            suggestion=None if marker.exists() else f"add an empty {PACKAGE}/__init__.py.",
         ) from error

@@ -67,14 +67,20 @@ def run(
     UsageError
         An unknown parameter, or a value of another type.
     KitError
-        A cell failed; names the cell, the error, and the copy that shows it.
+        A cell failed; names the cell, the error, and the copy that shows it. Or the kernel died, there is no
+        kernel of that name, or the folder cannot be made.
     """
     with _lean():
         import papermill
+        from jupyter_client.kernelspec import NoSuchKernel
+        from nbclient.exceptions import DeadKernelError
         from papermill.exceptions import PapermillExecutionError
 
     given = typed(path, values)
-    output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KitError(f"{output_dir} cannot be a folder of run copies.", cause=str(error)) from None
     copy = _free_name(output_dir, path.stem)
     try:
         with _listening(log):
@@ -93,6 +99,17 @@ def run(
             )
     except PapermillExecutionError as error:
         raise _failed(path, copy, error) from None
+    except DeadKernelError:
+        raise KitError(
+            f"{path.name}: its kernel died.",
+            cause="a cell ended the process, or the machine ran out of memory",
+            suggestion=f"open {copy}, which holds everything up to there.",
+        ) from None
+    except NoSuchKernel as error:
+        raise KitError(
+            f"{path.name} asks for the kernel {error.name!r}, which is not here.",
+            suggestion="choose another in JupyterLab and save it, or install that one.",
+        ) from None
     finally:
         _trust(copy)
     return copy
@@ -186,6 +203,7 @@ def _read(path: Path) -> Any:
         nbformat.reader.NotJSONError,
         nbformat.ValidationError,
         OSError,
+        UnicodeDecodeError,
         KeyError,
         AttributeError,
     ) as error:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from mlops_kit.errors import UsageError
 
@@ -69,9 +70,10 @@ class Settings:
                 f"{self.project!r} cannot be a project's name.",
                 suggestion="use 2 to 20 of a-z, 0-9 and '-', beginning with a letter; buckets carry it.",
             )
-        if self.endpoint_url is not None and not re.match(r"https?://", self.endpoint_url):
+        if self.endpoint_url is not None and not _names_a_host(self.endpoint_url):
             raise UsageError(
-                f"{self.endpoint_url!r} is no endpoint URL.", suggestion="begin it with http:// or https://."
+                f"{self.endpoint_url!r} is no endpoint URL.",
+                suggestion="write it as http://HOST:PORT or https://HOST, such as http://127.0.0.1:4566.",
             )
 
     @property
@@ -116,6 +118,14 @@ class Settings:
         return cls(**values)
 
 
+def _names_a_host(url: str) -> bool:
+    try:
+        urlsplit(url).port  # noqa: B018  (a property that refuses what is no port)
+    except ValueError:
+        return False
+    return re.match(r"https?://[^\s/?#:@]+|https?://\[[0-9a-fA-F:]+\]", url) is not None and " " not in url
+
+
 def _read_file(file: Path | None) -> dict[str, Any]:
     path = file or Path(SETTINGS_FILE)
     if not path.exists():
@@ -123,6 +133,12 @@ def _read_file(file: Path | None) -> dict[str, Any]:
             return {}
         raise UsageError(f"No settings file {path}.")
     try:
-        return dict(tomllib.loads(path.read_text()).get("mlops-kit", {}))
-    except tomllib.TOMLDecodeError as error:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("mlops-kit", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{path} is no TOML.", cause=str(error)) from error
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: mlops-kit is no table.", suggestion="begin it with the line [mlops-kit].")
+    for name, value in table.items():
+        if not isinstance(value, str):
+            raise UsageError(f"{path}: {name} is no text.", suggestion=f'write {name} = "{value}".')
+    return table

@@ -141,6 +141,9 @@ def test_the_walk_from_plan_to_destroy(command: Command) -> None:
     assert "<svg" in drawn and "Judge" in drawn
     path = command("report", "quick-check").split()[-1]
     assert "no data in the window" in (command.folder / path).read_text()
+    said = command("report", "quick-check", "-o", str(command.folder / "pipelines"), status=1)
+    assert f"{command.folder}/pipelines cannot be written" in said.replace("\n", "")
+    assert not list(command.folder.glob("*.part"))
     started = command("run", "quick-check", "--input", '{"limit": 8}', "--no-wait").strip()
     assert "ABORTED" in command("stop", started)
     assert "cli-quick-check-demand: 8 to remove" in command("destroy", "quick-check", "--yes")
@@ -177,6 +180,37 @@ def test_bad_usage_gets_one_message_and_status_2(
     said = alone(*arguments, status=2 if words else 0)
     if words:
         assert re.search(words, said), said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"[mlops-kit]\nregion = 5\n", 'region is no text.*region = "5"'),
+        (b"[mlops-kit]\nregoin = 'us-east-1'\n", "Unknown setting 'regoin'"),
+        (b"mlops-kit = 3\n", r"no table.*\[mlops-kit\]"),
+        (b"\xff", "is no TOML"),
+        (b"[mlops-kit", "is no TOML"),
+    ],
+)
+def test_a_wrong_settings_file_is_named(alone: Command, text: bytes, words: str) -> None:
+    file = alone.folder / "mlops-kit.toml"
+    file.write_bytes(text)
+    try:
+        said = alone("build", "quick-check", status=2).replace("\n", " ")
+        assert re.search(words, said), said
+    finally:
+        file.unlink()
+
+
+def test_a_pipeline_that_cannot_be_called_says_how(alone: Command) -> None:
+    file = alone.folder / "pipelines" / "needy.py"
+    file.write_text("def build(settings, model, limit): ...\n")
+    try:
+        said = alone("build", "needy", status=2)
+        assert "build cannot be called with settings." in said and "needy:MODEL" in said
+        assert "missing a required argument: 'limit'" in alone("build", "needy:x", status=2)
+    finally:
+        file.unlink()
 
 
 @pytest.mark.parametrize("arguments", [("plan", "quick-check"), ("bootstrap",), ("history",), ("stop", "x")])

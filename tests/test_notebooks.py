@@ -123,3 +123,23 @@ def test_what_is_no_notebook_is_said_so(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("windows = 2", "windows = len('ab')"))
     with pytest.raises(UsageError, match="more than literals"):
         notebooks.parameters(path)
+    (tmp_path / "binary.ipynb").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match=r"binary\.ipynb is no notebook"):
+        notebooks.run(tmp_path / "binary.ipynb", {})
+
+
+def test_a_folder_that_cannot_be_is_said_so(tmp_path: Path) -> None:
+    path = notebook(tmp_path)
+    with pytest.raises(KitError, match="cannot be a folder of run copies"):
+        notebooks.run(path, {}, path / "runs")
+
+
+def test_a_kernel_that_dies_or_is_not_here_is_said_so(tmp_path: Path) -> None:
+    path = notebook(tmp_path, "import os\nos._exit(1)")
+    with pytest.raises(KitError, match=r"its kernel died(.|\n)*holds everything up to there"):
+        notebooks.run(path, {}, tmp_path / "runs")
+    path.write_text(
+        path.read_text().replace('"metadata": {}', '"metadata": {"kernelspec": {"name": "julia-9"}}')
+    )
+    with pytest.raises(KitError, match="asks for the kernel 'julia-9'"):
+        notebooks.run(path, {}, tmp_path / "runs")

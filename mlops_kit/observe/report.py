@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from mlops_kit.errors import KitError
 from mlops_kit.observe import charts, cost
 from mlops_kit.observe.execution import Execution
 from mlops_kit.observe.history import History, find_judgement
@@ -81,11 +82,21 @@ def collect(history: History, pipeline: str | None, target: str, graph: str = ""
 
 
 def write(report: Report, path: Path) -> Path:
-    """Write the page; its folder is made where missing, and the file is replaced as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(render(report), encoding="utf-8")
-    draft.replace(path)
+    """Write the page; its folder is made where missing, and the file is replaced as a whole.
+
+    Raises
+    ------
+    KitError
+        The file cannot be written.
+    """
+    page, draft = render(report), path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(page, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise KitError(f"{path} cannot be written.", cause=error.strerror) from None
     return path
 
 
