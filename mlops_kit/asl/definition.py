@@ -7,9 +7,10 @@ are not: that needs the services' models, which the linter has.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from mlops_kit.asl import expressions, rules, schema, transitions
+from mlops_kit.asl import expressions, mapparts, rules, schema, transitions
 from mlops_kit.asl.diagnostics import Diagnostic, error, warning
 from mlops_kit.asl.diagnostics import schema as refused
 from mlops_kit.asl.jsonparse import Unreadable, parse
@@ -20,7 +21,11 @@ _EVALUATED = ("$.", "$$.", "$[", "States.")
 
 
 def validate(
-    definition: str | Mapping[str, Any], type: str = "STANDARD", *, tokens: bool = False
+    definition: str | Mapping[str, Any],
+    type: str = "STANDARD",
+    *,
+    tokens: bool = False,
+    knows: schema.Knows | None = None,
 ) -> list[Diagnostic]:
     """What AWS would say of a definition, errors first; empty when it has nothing to say.
 
@@ -32,6 +37,8 @@ def validate(
         Of the state machine.
     tokens : bool
         Whether texts may still hold CloudFormation's ``${Token}``, which the service never sees.
+    knows : callable, optional
+        Whether AWS's SDKs have a service and an action; default: whatever an ``aws-sdk`` resource names.
     """
     if isinstance(definition, str):
         try:
@@ -47,7 +54,8 @@ def validate(
         definition = value
     else:
         found = []
-    found.extend(_all(definition, schema.Mode(express=type == "EXPRESS", tokens=tokens)))
+    mode = schema.Mode(express=type == "EXPRESS", tokens=tokens)
+    found.extend(_all(definition, mode if knows is None else replace(mode, knows=knows)))
     return sorted(dict.fromkeys(found), key=lambda diagnostic: diagnostic.severity != "ERROR")
 
 
@@ -114,6 +122,8 @@ def _state(place: Place, definition: Mapping[str, Any], mode: schema.Mode) -> It
     language = language_of(place, definition)
     yield from schema.state(place, language, mode)
     yield from rules.check(place, language, mode)
+    if place.state.get("Type") == "Map":
+        yield from mapparts.check(place, language, mode)
     for field, machine in machines(place.state):
         fields = schema.BRANCH_FIELDS if field.startswith("Branches") else schema.PROCESSOR_FIELDS
         yield from schema.machine(machine, f"{place.path}/{field}", fields)

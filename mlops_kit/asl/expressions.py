@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from mlops_kit.asl import intrinsics, jsonata, paths
 from mlops_kit.asl.choice import COMBINERS
 from mlops_kit.asl.diagnostics import Diagnostic, error, schema
+from mlops_kit.asl.fieldtypes import is_token
 from mlops_kit.asl.jsonatareferences import unsupported
-from mlops_kit.asl.schema import is_token
 from mlops_kit.asl.states import JSONATA, Place
 
 PATH, REFERENCE, EITHER, TEMPLATE, JSONATA_TEXT = (
@@ -39,6 +39,7 @@ _PATH_FIELDS = {
     ),
     PATH,
 )
+_MAY_BE_NULL = frozenset({"InputPath", "OutputPath", "ResultPath"})
 _TEMPLATES = ("Parameters", "ResultSelector", "ItemSelector", "Assign", "Credentials")
 _INNER_TEMPLATES = (
     ("ItemReader", "Parameters"),
@@ -108,7 +109,7 @@ def names(place: Place) -> Iterator[Diagnostic]:
 def _jsonpath(place: Place) -> Iterator[Expression]:
     state, path = place.state, place.path
     for name, kind in _PATH_FIELDS.items():
-        if state.get(name) is not None:
+        if state.get(name) is not None or (name in state and name not in _MAY_BE_NULL):
             yield Expression(kind, state[name], f"{path}/{name}", name)
     for name in _TEMPLATES:
         yield from _template(state.get(name), f"{path}/{name}")

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_kit.asl import jackson
 from mlops_kit.asl.jsontext import compact, same
 
 MAX_ITEMS = 1000
@@ -111,13 +112,9 @@ def _string_to_json(text: Any) -> Any:
     if not _text(text).strip():
         return None
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=jackson.no_constant, parse_float=jackson.finite)
     except ValueError as error:
-        raise FunctionError(f"Invalid JSON: {error}") from error
-
-
-def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
+        raise FunctionError(f"Invalid JSON: {jackson.words(text)}") from error
 
 
 def _partition(array: Any, size: Any) -> list[Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
+from mlops_kit.asl import jackson
 from mlops_kit.asl.diagnostics import Diagnostic, error
 
-_WORD = re.compile(r"[\w$]+")
 _SHOWN = 500
 
 
@@ -40,38 +39,21 @@ def parse(text: str) -> tuple[Any, list[str]]:
         return value
 
     try:
-        return json.loads(text, object_pairs_hook=collect, parse_constant=_no_constant), repeated
-    except json.JSONDecodeError as problem:
-        raise Unreadable(_refusal(text, problem.pos, problem.msg)) from problem
-    except _Constant as problem:
-        raise Unreadable(_refusal(text, text.find(problem.word), "")) from problem
+        value = json.loads(
+            text,
+            object_pairs_hook=collect,
+            parse_constant=jackson.no_constant,
+            parse_float=jackson.finite,
+        )
+    except ValueError as problem:
+        raise Unreadable(_refusal(text)) from problem
     except RecursionError as problem:
         raise Unreadable(error("TOO_DEEPLY_NESTED", "The states are too deeply nested")) from problem
+    return value, repeated
 
 
-class _Constant(Exception):
-    def __init__(self, word: str) -> None:
-        super().__init__(word)
-        self.word = word
-
-
-def _no_constant(word: str) -> Any:
-    raise _Constant(word)
-
-
-def _refusal(text: str, position: int, reason: str) -> Diagnostic:
-    word = _WORD.match(text, position)
-    if word and not word.group()[0].isdigit():
-        position = word.end()
-        words = (
-            f"Unrecognized token '{word.group()}': was expecting (JSON String, Number, Array, Object or "
-            "token 'null', 'true' or 'false')"
-        )
-    elif position >= len(text.rstrip()):
-        words = "Unexpected end-of-input"
-    else:
-        char = text[position]
-        words = f"Unexpected character ('{char}' (code {ord(char)})): {reason}"
+def _refusal(text: str) -> Diagnostic:
+    words, position = jackson.complaint(text)
     line = text.count("\n", 0, position) + 1
     column = position - (text.rfind("\n", 0, position) + 1) + 1
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}[truncated {len(text) - _SHOWN} chars]"

@@ -5,12 +5,13 @@ Source: the pages of the state types in the AWS developer guide, and ValidateSta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mlops_kit.asl import resources, timestamps
 from mlops_kit.asl.diagnostics import Diagnostic, schema
+from mlops_kit.asl.fieldtypes import RANGES, is_token, numbers, types, wrong
 from mlops_kit.asl.jsonata import is_expression
 from mlops_kit.asl.states import JSONATA, JSONPATH, Place
 
@@ -50,19 +51,6 @@ ONLY_JSONPATH = frozenset(
     | {"ToleratedFailurePercentagePath", "ToleratedFailureCountPath", "ErrorPath", "CausePath"}
 )
 ONLY_JSONATA = frozenset({"Arguments", "Output", "Items"})
-RANGES: dict[str, tuple[float | None, float | None]] = {
-    "TimeoutSeconds": (1, 99_999_999),
-    "HeartbeatSeconds": (1, 99_999_999),
-    "Seconds": (0, 99_999_999),
-    "MaxConcurrency": (0, None),
-    "ToleratedFailurePercentage": (None, 100),
-    "ToleratedFailureCount": (None, None),
-}
-_TEXTS = frozenset({"Comment", "Next", "Default", "StartAt", "Resource", "Error", "Cause", "Label", "Type"})
-_LISTS = frozenset({"Branches", "Choices", "Retry", "Catch"})
-_OBJECTS = frozenset(
-    {"ItemProcessor", "Iterator", "States", "ItemReader", "ItemBatcher", "ResultWriter", "Assign"}
-)
 _PAIRS = (
     ("TimeoutSeconds", "TimeoutSecondsPath"),
     ("HeartbeatSeconds", "HeartbeatSecondsPath"),
@@ -77,6 +65,9 @@ _PAIRS = (
 _WAITS = ("SecondsPath", "Seconds", "TimestampPath", "Timestamp")
 
 
+Knows = Callable[[str, str], bool]
+
+
 @dataclass(frozen=True)
 class Mode:
     """What a definition is checked for.
@@ -87,19 +78,21 @@ class Mode:
         An Express state machine.
     tokens : bool
         Texts may hold ``${Token}``, which CloudFormation will replace; such a text counts as right.
+    knows : callable
+        Whether AWS's SDKs have a service and an action, such as ``sfn`` and ``startExecution``.
     """
 
     express: bool = False
     tokens: bool = False
+    knows: Knows = lambda service, action: True
 
     def open(self, value: Any) -> bool:
         """Whether a value is not known yet."""
         return self.tokens and is_token(value)
 
-
-def is_token(value: Any) -> bool:
-    """Whether a text holds a ``${Token}`` that CloudFormation replaces."""
-    return isinstance(value, str) and "${" in value
+    def closed(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """The members that are known."""
+        return {name: item for name, item in value.items() if not self.open(item)}
 
 
 def machine(value: Mapping[str, Any], path: str, fields: frozenset[str]) -> Iterator[Diagnostic]:
@@ -111,7 +104,8 @@ def machine(value: Mapping[str, Any], path: str, fields: frozenset[str]) -> Iter
     for name in value:
         if name not in fields:
             yield schema(f"Field '{name}' is not supported", where)
-    yield from _types(value, path)
+    yield from types(value, path)
+    yield from numbers(value, path, {"TimeoutSeconds": RANGES["TimeoutSeconds"]}, expressions=False)
     if value.get("States") == {}:
         yield schema("Value cannot be empty", f"{path}/States")
     if "Version" in value and value["Version"] != "1.0":
@@ -120,7 +114,7 @@ def machine(value: Mapping[str, Any], path: str, fields: frozenset[str]) -> Iter
     states = value.get("States")
     for name, state in states.items() if isinstance(states, Mapping) else ():
         if not isinstance(state, Mapping):
-            yield schema("Expected value of type [OBJECT]", f"{path}/States/{name}")
+            yield wrong("OBJECT", f"{path}/States/{name}")
 
 
 def state(place: Place, language: str, mode: Mode) -> Iterator[Diagnostic]:
@@ -138,13 +132,13 @@ def state(place: Place, language: str, mode: Mode) -> Iterator[Diagnostic]:
         elif name in (ONLY_JSONPATH if language != JSONPATH else ONLY_JSONATA):
             yield _other_language(name, language, path)
     yield from _language_value(value, path)
-    yield from _types(value, path)
+    closed = mode.closed(value)
+    yield from types(closed, path)
     yield from _required(kind, value, path)
-    closed = {name: item for name, item in value.items() if not mode.open(item)}
     yield from numbers(closed, path, RANGES, expressions=language == JSONATA)
     yield from _timestamp(closed, path, language)
     if kind == "Task":
-        yield from _resource(closed, path, mode.express)
+        yield from _resource(closed, path, mode)
 
 
 def other_language(names: Iterator[str], language: str, path: str) -> Iterator[Diagnostic]:
@@ -167,23 +161,9 @@ def _language_value(value: Mapping[str, Any], path: str) -> Iterator[Diagnostic]
         return
     language = value["QueryLanguage"]
     if not isinstance(language, str):
-        yield schema("Expected value of type [STRING]", f"{path}/QueryLanguage")
+        yield wrong("STRING", f"{path}/QueryLanguage")
     elif language not in (JSONPATH, JSONATA):
         yield schema("Value should be one of the following: [JSONPath, JSONata]", f"{path}/QueryLanguage")
-
-
-def _types(value: Mapping[str, Any], path: str) -> Iterator[Diagnostic]:
-    for name, item in value.items():
-        if name in _TEXTS and not isinstance(item, str):
-            yield schema("Expected value of type [STRING]", f"{path}/{name}")
-        elif name in _LISTS and not isinstance(item, list):
-            yield schema("Expected value of type [ARRAY]", f"{path}/{name}")
-        elif name in _LISTS and not item and name not in ("Retry", "Catch"):
-            yield schema("Value cannot be empty", f"{path}/{name}")
-        elif name in _OBJECTS and not isinstance(item, (Mapping, str)):
-            yield schema("Expected value of type [OBJECT]", f"{path}/{name}")
-        elif name == "End" and not isinstance(item, bool):
-            yield schema("Expected value of type [BOOLEAN]", f"{path}/{name}")
 
 
 def _required(kind: str, value: Mapping[str, Any], path: str) -> Iterator[Diagnostic]:
@@ -204,27 +184,6 @@ def _required(kind: str, value: Mapping[str, Any], path: str) -> Iterator[Diagno
         yield schema(f"There should only be one of the following fields: [{', '.join(_WAITS)}]", path)
 
 
-def numbers(
-    value: Mapping[str, Any],
-    path: str,
-    ranges: Mapping[str, tuple[float | None, float | None]],
-    *,
-    expressions: bool,
-) -> Iterator[Diagnostic]:
-    """Numbers that have another type or are out of range; JSONata fields may hold ``expressions``."""
-    for name, (least, most) in ranges.items():
-        item = value.get(name)
-        if name not in value or (expressions and is_expression(item)):
-            continue
-        where = f"{path}/{name}"
-        if isinstance(item, bool) or not isinstance(item, (int, float)):
-            yield schema("Expected value of type Integer", where)
-        elif least is not None and item < least:
-            yield schema(f"Minimum value is {least}", where)
-        elif most is not None and item > most:
-            yield schema(f"Maximum value is {most}", where)
-
-
 def _timestamp(value: Mapping[str, Any], path: str, language: str) -> Iterator[Diagnostic]:
     moment = value.get("Timestamp")
     if moment is None or (language == JSONATA and is_expression(moment)):
@@ -233,22 +192,30 @@ def _timestamp(value: Mapping[str, Any], path: str, language: str) -> Iterator[D
         yield schema("String does not match RFC3339 timestamp", f"{path}/Timestamp")
 
 
-def _resource(value: Mapping[str, Any], path: str, express: bool) -> Iterator[Diagnostic]:
+def unrecognized(resource: str, location: str) -> Diagnostic:
+    """The refusal of a Resource that names no integration."""
+    words = (
+        f"The resource provided {resource} is not recognized. The value is not a valid resource ARN, or the "
+    )
+    return schema(f"{words}resource is not available in this region.", location)
+
+
+def _resource(value: Mapping[str, Any], path: str, mode: Mode) -> Iterator[Diagnostic]:
     text, where = value.get("Resource"), f"{path}/Resource"
     if not isinstance(text, str):
         return
     resource = resources.parse(text)
     if resource is None:
         yield schema("Value is not a valid resource ARN", where)
-    elif not resources.recognized(resource):
-        yield schema(
-            f"The resource provided {text} is not recognized. The value is not a valid resource ARN, or the "
-            "resource is not available in this region.",
-            where,
-        )
-    elif express and resource.pattern in (resources.SYNC, resources.SYNC_2):
+    elif not resources.recognized(resource) or (
+        resource.kind == "sdk" and not mode.knows(resource.service, resource.action)
+    ):
+        yield unrecognized(text, where)
+    elif mode.express and resource.kind == "activity":
+        yield schema("Express state machine does not support activities", where)
+    elif mode.express and resource.pattern in (resources.SYNC, resources.SYNC_2):
         yield schema("Express state machine does not support '.sync' service integration", where)
-    elif express and resource.pattern == resources.TOKEN:
+    elif mode.express and resource.pattern == resources.TOKEN:
         yield schema("Express state machine does not support '.waitForTaskToken' service integration ", where)
     credentials = value.get("Credentials")
     if isinstance(credentials, Mapping) and "RoleArn" not in credentials and "RoleArn.$" not in credentials:

@@ -83,7 +83,18 @@ def test_nothing_is_said_of_a_definition_with_every_state_type() -> None:
             "Unrecognized token 'not': was expecting (JSON String, Number, Array, Object or token 'null', "
             "'true' or 'false')\n at [Source: (String)\"not a definition\"; line: 1, column: 4]",
         ),
-        ('{"StartAt": }', "Unexpected character ('}' (code 125))"),
+        (
+            '{"StartAt": }',
+            "Unexpected character ('}' (code 125)): expected a valid value (JSON String, Number, Array, "
+            "Object or token 'null', 'true' or 'false')\n"
+            ' at [Source: (String)"{"StartAt": }"; line: 1, column: 14]',
+        ),
+        (
+            "{a: 1}",
+            "(code 97)): was expecting double-quote to start field name\n"
+            ' at [Source: (String)"{a: 1}"; line: 1, column: 3]',
+        ),
+        ('{"a": 1e999}', "line: 1"),
         ('{"StartAt": "A"', "Unexpected end-of-input"),
         ('{"a": NaN}', "Unrecognized token 'NaN'"),
     ],
@@ -175,6 +186,14 @@ def test_transitions_need_targets_and_states_need_to_be_reached() -> None:
             "",
         ),
         ({"Type": "Pass", "End": True, "QueryLanguage": "x"}, "[JSONPath, JSONata]", "/QueryLanguage"),
+        ({"Type": "Pass", "End": True, "Assign": "x"}, "Expected value of type [OBJECT]", "/Assign"),
+        ({"Type": "Parallel", "End": True, "Branches": [1]}, "type [OBJECT]", "/Branches[0]"),
+        ({"Type": "Wait", "End": True, "Seconds": 1.5}, "Expected value of type Integer", "/Seconds"),
+        (
+            {"Type": "Wait", "End": True, "SecondsPath": None},
+            "Value must be a valid JSONPath.",
+            "/SecondsPath",
+        ),
     ],
 )
 def test_fields_are_checked_by_state_type(state: dict[str, Any], message: str, field: str) -> None:
@@ -192,6 +211,19 @@ def test_fields_are_checked_by_state_type(state: dict[str, Any], message: str, f
             "Minimum value is 1",
             "/Retry[0]/BackoffRate",
         ),
+        ({"Retry": [1]}, "Expected value of type [OBJECT]", "/Retry[0]"),
+        ({"Retry": [{"ErrorEquals": [1]}]}, "Expected value of type [STRING]", "/Retry[0]/ErrorEquals"),
+        (
+            {"Retry": [{"ErrorEquals": ["E"], "IntervalSeconds": 0}]},
+            "Minimum value is 1",
+            "/Retry[0]/IntervalSeconds",
+        ),
+        (
+            {"Retry": [{"ErrorEquals": ["E"], "IntervalSeconds": 2, "MaxDelaySeconds": 2}]},
+            "MaxDelaySeconds must be greater",
+            "/Retry[0]/MaxDelaySeconds",
+        ),
+        ({"Catch": [{"ErrorEquals": ["E"], "Next": "S", "Assign": 1}]}, "[OBJECT]", "/Catch[0]/Assign"),
         (
             {"Retry": [{"ErrorEquals": ["E"], "JitterStrategy": "HALF"}]},
             "[NONE, FULL]",
@@ -233,12 +265,51 @@ def test_retriers_and_catchers_are_checked(extra: dict[str, Any], message: str, 
             {"Not": {"Variable": "$.a", "IsNull": True, "Next": "S"}, "Next": "S"},
             "Field 'Next' is not supported",
         ),
+        ({"Variable": "$.a", "NumericEquals": "1", "Next": "S"}, "Expected value of type [NUMBER]"),
+        ({"Variable": "$.a", "IsPresent": "yes", "Next": "S"}, "Expected value of type [BOOLEAN]"),
+        ({"Variable": "$.a", "StringMatches": 1, "Next": "S"}, "Expected value of type [STRING]"),
+        ({"Variable": "$.a", "TimestampEquals": "now", "Next": "S"}, "Expected value of type [TIMESTAMP]"),
+        ({"And": [1], "Next": "S"}, "Expected value of type [OBJECT]"),
+        ({"Or": "x", "Next": "S"}, "Expected value of type [ARRAY]"),
+        ({"Not": 1, "Next": "S"}, "Expected value of type [OBJECT]"),
         ({"Condition": "{% true %}", "Next": "S"}, "field 'Condition' is only supported for the 'JSONata'"),
     ],
 )
 def test_choice_rules_are_checked(rule: dict[str, Any], message: str) -> None:
     found = schema(machine(C={"Type": "Choice", "Choices": [rule], "Default": "S"}, S={"Type": "Succeed"}))
     assert any(message in words for words, _ in found), found
+
+
+@pytest.mark.parametrize(
+    ("part", "message", "field"),
+    [
+        ({"ItemReader": "x"}, "Expected value of type [OBJECT]", "/ItemReader"),
+        (
+            {"ItemReader": {"Resource": "arn:aws:states:::s3:foo"}},
+            "is not recognized",
+            "/ItemReader/Resource",
+        ),
+        ({"ItemReader": {"ReaderConfig": {"MaxItems": -1}}}, "Minimum", "/ItemReader/ReaderConfig/MaxItems"),
+        ({"ItemReader": {"ReaderConfig": {"InputType": "XML"}}}, "CSV", "/ItemReader/ReaderConfig/InputType"),
+        ({"ItemReader": {"Parameters": "x"}}, "Expected value of type [OBJECT]", "/ItemReader/Parameters"),
+        ({"ItemBatcher": {}}, "at least one of the following fields: [MaxItemsPerBatch,", "/ItemBatcher"),
+        ({"ItemBatcher": {"MaxItemsPerBatch": 0}}, "Minimum value is 1", "/ItemBatcher/MaxItemsPerBatch"),
+        ({"ItemBatcher": {"Size": 1}}, "Field 'Size' is not supported", "/ItemBatcher"),
+        ({"ResultWriter": {}}, "These fields are required: [Resource]", "/ResultWriter"),
+        (
+            {"ResultWriter": {"WriterConfig": {"OutputType": "CSV"}}},
+            "[JSON, JSONL]",
+            "/ResultWriter/WriterConfig/OutputType",
+        ),
+        ({"Label": "x" * 41}, "40 characters", "/Label"),
+        ({"Label": "a*"}, "invalid characters", "/Label"),
+    ],
+)
+def test_the_parts_of_a_distributed_map_are_checked(part: dict[str, Any], message: str, field: str) -> None:
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"}
+    inner = {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}, "ProcessorConfig": config}
+    found = schema(machine(M={"Type": "Map", "ItemProcessor": inner, "End": True, **part}))
+    assert any(message in words and location == f"/States/M{field}" for words, location in found), found
 
 
 def test_jsonata_is_read_at_creation_with_the_place_of_each_text() -> None:
@@ -326,6 +397,18 @@ def test_express_machines_wait_for_nothing() -> None:
     (found,) = definition.validate(token, "EXPRESS")
     assert found.message == "Express state machine does not support '.waitForTaskToken' service integration "
     assert not said(token)
+    worker = machine(
+        S={"Type": "Task", "Resource": "arn:aws:states:us-east-1:000000000000:activity:a", "End": True}
+    )
+    assert not said(worker)
+    assert [place for _, place in schema(worker, type="EXPRESS")] == ["/States/S/Resource"]
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"}
+    inner = {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}, "ProcessorConfig": config}
+    spread = machine(M={"Type": "Map", "ItemProcessor": inner, "End": True})
+    assert not said(spread)
+    assert [place for _, place in schema(spread, type="EXPRESS")] == [
+        "/States/M/ItemProcessor/ProcessorConfig"
+    ]
 
 
 def test_tokens_of_cloudformation_count_as_right_only_when_asked_for() -> None:

@@ -123,3 +123,24 @@ def test_an_event_reaches_an_api_destination_with_its_key(moving_aws: EmbeddedAw
     eventually(lambda: heard)
     server.shutdown()
     assert heard == [("/models/demand", "secret", b'{"model": "demand"}')]
+
+
+def test_entries_that_aws_does_not_take_fail_alone(aws: EmbeddedAws) -> None:
+    queue = Queue(aws, {})
+    rule(aws, {"Arn": queue.arn}, EventPattern='{"source": ["entries.test"]}')
+    whole = {"Source": "entries.test", "DetailType": "Told", "Detail": '{"n": 1}'}
+    entries = [
+        {**whole, "Detail": "no json"},
+        whole,
+        {**whole, "Detail": "[1]"},
+        {key: value for key, value in whole.items() if key != "Source"},
+    ]
+    answer = aws.client("events").put_events(Entries=entries)
+    assert answer["FailedEntryCount"] == 3
+    assert [entry.get("ErrorCode") for entry in answer["Entries"]] == [
+        "MalformedDetail", None, "MalformedDetail", "InvalidArgument"
+    ]  # fmt: skip
+    assert answer["Entries"][3]["ErrorMessage"] == (
+        "Parameter Source is not valid. Reason: Source is a required argument."
+    )
+    assert [json.loads(message["Body"])["detail"] for message in queue.wait(1)] == [{"n": 1}]

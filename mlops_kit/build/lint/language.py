@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from mlops_kit.asl import expressions, schema
+from mlops_kit.asl import expressions, fieldtypes, schema
 from mlops_kit.asl.definition import doubts, is_downgraded, language_of, structure
 from mlops_kit.asl.diagnostics import Diagnostic
 from mlops_kit.asl.states import ends, nested, own, walk
@@ -57,7 +57,7 @@ def check(definition: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         language = language_of(place, definition)
         for found in expressions.find(place, language):
-            if not schema.is_token(found.text) and (words := expressions.problem(found)):
+            if not fieldtypes.is_token(found.text) and (words := expressions.problem(found)):
                 yield _expression(found, words)
         for diagnostic in expressions.names(place):
             yield _finding(diagnostic, definition)

@@ -24,7 +24,16 @@ def install(
     save : callable
         Brings what has changed to disk; awaited on the loop.
     """
-    from mlops_kit.local.corrections import athena, background, bounds, content_type, ecs, encryption, objects
+    from mlops_kit.local.corrections import (
+        athena,
+        background,
+        bounds,
+        content_type,
+        ecs,
+        encryption,
+        entries,
+        objects,
+    )
     from mlops_kit.local.ministack import after_import
 
     for name in background.PLACES:
@@ -32,6 +41,7 @@ def install(
     after_import("services.cloudwatch_logs", bounds.install_logs)
     after_import("services.cloudwatch", bounds.install_metrics)
     after_import("services.eventbridge", bounds.install_events)
+    after_import("services.eventbridge", entries.install)
     after_import("services.s3", encryption.install)
     after_import("services.s3", objects.install)
     after_import("services.s3", content_type.install)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from mlops_kit.asl import jackson
 from mlops_kit.local.service import AwsError, Handler, Request
 from mlops_kit.local.stepfunctions import names, paging, tokens
 from mlops_kit.local.stepfunctions.docs import LIMIT, loads
@@ -134,8 +135,8 @@ class Activities:
         text = request.params["output"]
         try:
             loads(text)
-        except ValueError as error:
-            raise AwsError("InvalidOutput", f"Invalid Output: '{error}'") from None
+        except ValueError:
+            raise AwsError("InvalidOutput", f"Invalid Output: '{jackson.words(text)}'") from None
         if len(text.encode()) > LIMIT:
             raise AwsError("InvalidOutput", "Invalid Output: 'The output is too large.'")
         return await self._send(request.params["taskToken"], tokens.outcome(text))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mlops_kit.asl import jackson
+
 LIMIT = 262_144  # bytes of UTF-8 that a state's input or output may have (Step Functions service quotas)
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -15,15 +17,11 @@ def dumps(value: Any) -> str:
     return _encode(value)
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_decode = json.JSONDecoder(parse_constant=jackson.no_constant, parse_float=jackson.finite).decode
 
 
 def loads(text: str) -> Any:
-    """Read JSON text; NaN and Infinity are refused.
+    """Read JSON text; NaN and Infinity are refused, and numbers that would become infinite.
 
     Raises
     ------

@@ -61,6 +61,12 @@ def data_limit(name: str) -> StateFailed:
     )
 
 
+def variables_limit(name: str) -> StateFailed:
+    """The failure of a state that assigns more than 262,144 bytes at once ("Limits for variables")."""
+    words = "assigned variables with a size exceeding the maximum number of bytes service limit."
+    return StateFailed("States.DataLimitExceeded", f"The state/task '{name}' {words}")
+
+
 def timed_out(heartbeat: bool = False) -> StateFailed:
     """The failure of a task past its TimeoutSeconds or HeartbeatSeconds.
 

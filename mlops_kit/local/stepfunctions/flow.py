@@ -9,8 +9,8 @@ from typing import Any
 from mlops_kit.asl.errors import StatesError
 from mlops_kit.local.stepfunctions import fanout, states, tasks
 from mlops_kit.local.stepfunctions.dataflow import Reader
-from mlops_kit.local.stepfunctions.docs import dumps
-from mlops_kit.local.stepfunctions.failures import StateFailed, data_limit
+from mlops_kit.local.stepfunctions.docs import LIMIT, dumps
+from mlops_kit.local.stepfunctions.failures import StateFailed, data_limit, variables_limit
 from mlops_kit.local.stepfunctions.frames import BACKOFF, ENTER, FAILED, RUNNING, SUCCEEDED, WORK, Frame
 from mlops_kit.local.stepfunctions.outcome import Outcome
 from mlops_kit.local.stepfunctions.program import State, matches
@@ -72,7 +72,10 @@ def _leave(frame: Frame, state: State, outcome: Outcome) -> None:
         raise data_limit(state.name)
     details: dict[str, Any] = {"name": state.name, "output": outcome.output.text}
     if outcome.assigned:
-        details["assignedVariables"] = {name: dumps(value) for name, value in outcome.assigned.items()}
+        texts = {name: dumps(value) for name, value in outcome.assigned.items()}
+        if sum(len(text.encode("utf-8", "surrogatepass")) for text in texts.values()) > LIMIT:
+            raise variables_limit(state.name)
+        details["assignedVariables"] = texts
     execution = frame.execution
     execution.record(frame, f"{state.kind}StateExited", details)
     if outcome.assigned:

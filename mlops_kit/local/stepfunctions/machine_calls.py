@@ -12,6 +12,7 @@ from mlops_kit.asl import definition as checks
 from mlops_kit.local.service import AwsError, Context, Handler, Request
 from mlops_kit.local.stepfunctions import names, paging, role_checks
 from mlops_kit.local.stepfunctions.docs import loads
+from mlops_kit.local.stepfunctions.integrations.names import is_call
 from mlops_kit.local.stepfunctions.machines import Machine, Machines, Revision, new_revision_id
 
 _LARGEST = 1_048_576  # bytes of a definition (Step Functions service quotas)
@@ -246,7 +247,7 @@ class MachineCalls:
     def validate(self, request: Request) -> dict[str, Any]:
         """ValidateStateMachineDefinition."""
         params = request.params
-        found = checks.validate(params["definition"], params.get("type", "STANDARD"))
+        found = checks.validate(params["definition"], params.get("type", "STANDARD"), knows=is_call)
         if params.get("severity", "ERROR") == "ERROR":
             found = [finding for finding in found if finding.severity == "ERROR"]
         most = params.get("maxResults") or 100
@@ -305,6 +306,6 @@ def _check_definition(text: str, kind: str) -> None:
         raise AwsError(
             "InvalidDefinition", "Invalid State Machine Definition: 'The definition is too large.'"
         )
-    refusal = checks.refusal(checks.validate(text, kind))
+    refusal = checks.refusal(checks.validate(text, kind, knows=is_call))
     if refusal is not None:
         raise AwsError("InvalidDefinition", refusal)

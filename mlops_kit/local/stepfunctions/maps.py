@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_kit.asl.errors import StatesError
+from mlops_kit.asl.jsonata import is_expression
 from mlops_kit.local.stepfunctions import ledger
 from mlops_kit.local.stepfunctions.dataflow import Reader
 from mlops_kit.local.stepfunctions.docs import dumps, loads
@@ -14,7 +15,7 @@ from mlops_kit.local.stepfunctions.frames import Frame
 
 
 def items(reader: Reader) -> list[Any]:
-    """The items of a Map state without ItemReader.
+    """The items of a Map state without ItemReader; a distributed one also takes the pairs of an object.
 
     Raises
     ------
@@ -22,9 +23,18 @@ def items(reader: Reader) -> list[Any]:
         They are no array, in AWS's words.
     """
     spec = reader.state.spec
+    processor = spec.get("ItemProcessor", spec.get("Iterator", {}))
+    takes_objects = processor.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
     if reader.state.jsonata:
         if "Items" in spec:
-            return list(reader.jsonata(spec["Items"], "Items", expect="array"))
+            expect = None if takes_objects and is_expression(spec["Items"]) else "array"
+            found = reader.jsonata(spec["Items"], "Items", expect=expect)
+            if isinstance(found, dict) and takes_objects:
+                return pairs(found)
+            if not isinstance(found, list):
+                words = f"Map state Items must be an array but was: {dumps(found)}"
+                raise StatesError("States.QueryEvaluationError", words, "Items")
+            return found
         data = reader.frame.input.value
         if not isinstance(data, list):
             words = f"Map state input must be an array but was: {dumps(data)}"
@@ -32,9 +42,16 @@ def items(reader: Reader) -> list[Any]:
         return data
     path = spec.get("ItemsPath", "$")
     found = reader.path(path, reader.narrowed())
+    if isinstance(found, dict) and takes_objects:
+        return pairs(found)
     if not isinstance(found, list):
         raise StatesError("States.Runtime", f'Reference path "{path}" must point to array.')
     return found
+
+
+def pairs(value: Mapping[str, Any]) -> list[Any]:
+    """The members of an object as items (Step Functions Developer Guide, "ItemsPath")."""
+    return [{"Key": key, "Value": item} for key, item in value.items()]
 
 
 def selected(reader: Reader, item: Mapping[str, Any]) -> Any:

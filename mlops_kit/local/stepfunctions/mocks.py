@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_kit.asl import resources
 from mlops_kit.asl.errors import StatesError
 from mlops_kit.local.service import AwsError
 from mlops_kit.local.stepfunctions import integrations
@@ -54,6 +55,7 @@ def checked(params: Mapping[str, Any], state: State) -> Mock | None:
                 "TestState API does not support Map or Parallel states. Supported state types include: "
                 "[Task, Wait, Pass, Succeed, Fail, Choice]",
             )
+        _check_testable(state)
         return None
     result, error = mock.get("result"), mock.get("errorOutput")
     if result is not None and error is not None:
@@ -65,6 +67,14 @@ def checked(params: Mapping[str, Any], state: State) -> Mock | None:
     if result is not None:
         _check_result(result, state, mock.get("fieldValidationMode", "STRICT"))
     return Mock(result, error)
+
+
+def _check_testable(state: State) -> None:
+    """Refuse a Task whose work does not end with its call ("TestState", Step Functions Developer Guide)."""
+    resource = resources.parse(str(state.spec.get("Resource"))) if state.kind == "Task" else None
+    if resource is not None and (resource.kind == "activity" or resource.pattern):
+        what = "activities" if resource.kind == "activity" else f"'{resource.pattern}' service integrations"
+        raise AwsError("InvalidDefinition", f"TestState API does not support {what} without a mock")
 
 
 def _check_result(text: str, state: State, mode: str) -> None:

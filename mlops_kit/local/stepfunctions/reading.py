@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mlops_kit.asl import jackson
 from mlops_kit.asl.errors import StatesError
 from mlops_kit.local.service import Context
+from mlops_kit.local.stepfunctions import maps
 from mlops_kit.local.stepfunctions.dataflow import Reader
 from mlops_kit.local.stepfunctions.docs import dumps, loads
 from mlops_kit.local.stepfunctions.failures import StateFailed
@@ -46,21 +48,24 @@ def plan(reader: Reader) -> Plan:
     """Evaluate a state's ItemReader."""
     spec = reader.state.spec["ItemReader"]
     if reader.state.jsonata:
-        arguments = reader.jsonata(spec.get("Arguments", {}), "ItemReader/Arguments")
+        arguments = reader.jsonata(spec.get("Arguments", {}), "ItemReader/Arguments", expect="object")
         config = reader.jsonata(spec.get("ReaderConfig", {}), "ItemReader/ReaderConfig")
+        if "MaxItems" in config:
+            config = {**config, "MaxItems": _max_items(config["MaxItems"], "MaxItems")}
     else:
         data = reader.narrowed()
         arguments = reader.template(spec.get("Parameters", {}), data)
         config = dict(spec.get("ReaderConfig", {}))
         if "MaxItemsPath" in config:
-            config["MaxItems"] = _max_items(reader.path(config["MaxItemsPath"], data), config["MaxItemsPath"])
+            path = config["MaxItemsPath"]
+            config["MaxItems"] = _max_items(reader.path(path, data), "MaxItemsPath", f": {path}")
     return Plan(spec["Resource"].rpartition(":")[2], arguments, config)
 
 
-def _max_items(value: Any, path: str) -> int:
+def _max_items(value: Any, field: str, where: str = "") -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         shown = value if isinstance(value, str) else dumps(value)
-        words = f'The MaxItemsPath field refers to value "{shown}" which is not a valid integer: {path}'
+        words = f'The {field} field refers to value "{shown}" which is not a valid integer{where}'
         raise StateFailed("States.ItemReaderFailed", words)
     if value < 0:
         raise StateFailed("States.ItemReaderFailed", "field MaxItems must be positive")
@@ -129,8 +134,8 @@ def _as_item(entry: dict[str, Any]) -> dict[str, Any]:
 def _array(text: str, config: Mapping[str, Any], limit: int) -> list[Any]:
     try:
         value = loads(text)
-    except ValueError as error:
-        raise StateFailed("States.ItemReaderFailed", f"Attempting to parse invalid JSON: {error}") from None
+    except ValueError:
+        raise _no_json(text) from None
     pointer = config.get("ItemsPointer")
     for part in (pointer or "").split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
@@ -139,17 +144,26 @@ def _array(text: str, config: Mapping[str, Any], limit: int) -> list[Any]:
         except (KeyError, IndexError, ValueError, TypeError):
             raise StateFailed("States.ItemReaderFailed", f"ItemsPointer {pointer} finds nothing.") from None
     if isinstance(value, dict) and pointer:
-        value = [{"Key": key, "Value": item} for key, item in value.items()]
+        value = maps.pairs(value)
     if not isinstance(value, list):
         raise StateFailed("States.ItemReaderFailed", "Attempting to map over non-iterable node.")
     return value[:limit]
 
 
 def _lines(text: str, limit: int) -> list[Any]:
-    try:
-        return [loads(line) for line in text.splitlines() if line.strip()][:limit]
-    except ValueError as error:
-        raise StateFailed("States.ItemReaderFailed", f"Attempting to parse invalid JSON: {error}") from None
+    found: list[Any] = []
+    for line in text.splitlines():
+        if len(found) < limit and line.strip():
+            try:
+                found.append(loads(line))
+            except ValueError:
+                raise _no_json(line) from None
+    return found
+
+
+def _no_json(text: str) -> StateFailed:
+    words = f"Attempting to parse invalid JSON: {jackson.words(text)}"
+    return StateFailed("States.ItemReaderFailed", words)
 
 
 def _table(text: str, config: Mapping[str, Any], limit: int) -> list[Any]:
@@ -181,11 +195,18 @@ def _parquet(body: bytes, limit: int) -> list[Any]:
 
 def _inventory(context: Context, plan: Plan, limit: int) -> list[Any]:
     """Objects of an S3 inventory: the manifest names CSV files without headers, gzipped."""
-    manifest = json.loads(_object(context, plan.arguments))
-    headers = [name.strip() for name in manifest["fileSchema"].split(",")]
-    bucket = str(manifest["destinationBucket"]).rpartition(":")[2]
+    text = _object(context, plan.arguments).decode("utf-8-sig")
+    try:
+        manifest = loads(text)
+        headers = [name.strip() for name in manifest["fileSchema"].split(",")]
+        bucket, files = str(manifest["destinationBucket"]).rpartition(":")[2], list(manifest["files"])
+    except ValueError:
+        raise _no_json(text) from None
+    except (KeyError, TypeError, AttributeError):
+        words = "The object is no manifest of an S3 inventory in CSV."
+        raise StateFailed("States.ItemReaderFailed", words) from None
     found: list[Any] = []
-    for entry in manifest["files"]:
+    for entry in files:
         data = _object(context, {"Bucket": bucket, "Key": entry["key"]})
         text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
         found += [_record(headers, row) for row in csv.reader(io.StringIO(text)) if row]

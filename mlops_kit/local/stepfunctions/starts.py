@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from mlops_kit.asl import jackson
 from mlops_kit.local.service import AwsError, Handler, Request
-from mlops_kit.local.stepfunctions import jackson, ledger, lifecycle, names
+from mlops_kit.local.stepfunctions import ledger, lifecycle, names
 from mlops_kit.local.stepfunctions.docs import LIMIT, Doc, loads
 from mlops_kit.local.stepfunctions.engine import Engine
 from mlops_kit.local.stepfunctions.execution import Birth, Execution
@@ -258,7 +259,7 @@ def checked_input(text: str | None) -> Doc:
         document = Doc(loads(text), text)
         size = len(text.encode())
     except ValueError:
-        raise _bad_input(jackson.words(text)) from None
+        raise _bad_input(jackson.words(text) or "Invalid execution input.") from None
     if size > LIMIT:
         words = (
             f"1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have "

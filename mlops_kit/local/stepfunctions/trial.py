@@ -17,6 +17,7 @@ from mlops_kit.local.stepfunctions.engine import Engine
 from mlops_kit.local.stepfunctions.execution import Birth, Execution
 from mlops_kit.local.stepfunctions.failures import StateFailed
 from mlops_kit.local.stepfunctions.frames import WORK
+from mlops_kit.local.stepfunctions.integrations.names import is_call
 from mlops_kit.local.stepfunctions.outcome import Outcome
 from mlops_kit.local.stepfunctions.program import Scope, State, compile_scope, matches
 from mlops_kit.local.stepfunctions.starts import checked_input
@@ -102,7 +103,7 @@ class Trials:
         if mock is None and state.kind == "Task" and not params.get("roleArn"):
             raise AwsError("ValidationException", "RoleArn must be specified when testing a Task state")
         given = mocks.context(params.get("context"))
-        variables = loads(params["variables"]) if params.get("variables") else {}
+        variables = _variables(params)
         execution = self._execution(request, scope)
         frame = execution.root
         frame.state, frame.phase = name, WORK
@@ -146,7 +147,7 @@ def _definition(params: Mapping[str, Any]) -> tuple[Scope, str]:
     wanted = str(params.get("stateName"))
     if "States" not in spec:
         spec, wanted = _alone(spec), _NAME
-    refusal = checks.refusal(checks.validate(spec))
+    refusal = checks.refusal(checks.validate(spec, knows=is_call))
     if refusal is not None:
         raise AwsError("InvalidDefinition", refusal)
     scopes = [compile_scope(spec)]
@@ -157,6 +158,16 @@ def _definition(params: Mapping[str, Any]) -> tuple[Scope, str]:
         for state in scope.states.values():
             scopes += [*state.branches, *([state.processor] if state.processor else [])]
     raise AwsError("ValidationException", "State not found in definition")
+
+
+def _variables(params: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        variables = loads(params.get("variables") or "{}")
+    except ValueError:
+        variables = None
+    if not isinstance(variables, dict):
+        raise AwsError("ValidationException", "Variables must be a JSON object.")
+    return variables
 
 
 def _alone(spec: dict[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def writing(reader: Reader, run: str) -> Writing:
     """Evaluate a state's ResultWriter."""
     spec = reader.state.spec["ResultWriter"]
     if reader.state.jsonata:
-        where = reader.jsonata(spec.get("Arguments", {}), "ResultWriter/Arguments")
+        where = reader.jsonata(spec.get("Arguments", {}), "ResultWriter/Arguments", expect="object")
     else:
         where = reader.template(spec.get("Parameters", {}), reader.narrowed())
     config = spec.get("WriterConfig", {})

@@ -65,7 +65,7 @@ def service(tmp_path: Path) -> Iterator[StepFunctions]:
     clock.close()
 
 
-def _call(service: StepFunctions, operation: str, **params: Any) -> Any:
+def call(service: StepFunctions, operation: str, **params: Any) -> Any:
     answer: Any = service.operations[operation](Request(operation, params, "us-east-1"))
     if inspect.iscoroutine(answer):
         answer = asyncio.run(answer)
@@ -73,16 +73,16 @@ def _call(service: StepFunctions, operation: str, **params: Any) -> Any:
 
 
 def _start(service: StepFunctions, definition: dict[str, Any]) -> str:
-    machine = _call(
+    machine = call(
         service, "CreateStateMachine", name="m", definition=json.dumps(definition), roleArn=walk.ROLE
     )["stateMachineArn"]
-    return str(_call(service, "StartExecution", stateMachineArn=machine, input="{}")["executionArn"])
+    return str(call(service, "StartExecution", stateMachineArn=machine, input="{}")["executionArn"])
 
 
-def _wait(service: StepFunctions, execution: str) -> Any:
+def wait(service: StepFunctions, execution: str) -> Any:
     deadline = time.monotonic() + 20
     while True:
-        shown = _call(service, "DescribeExecution", executionArn=execution)
+        shown = call(service, "DescribeExecution", executionArn=execution)
         if shown["status"] != "RUNNING" or time.monotonic() > deadline:
             return shown
         time.sleep(0.01)
@@ -92,7 +92,7 @@ def test_advance_steps_through_every_wait_at_its_own_time(service: StepFunctions
     definition = walk.states(*((f"W{n}", {"Type": "Wait", "Seconds": 3600}) for n in range(3)))
     execution = _start(service, definition)
     service.context.clock.advance(3 * 3600 + 60)
-    shown = _wait(service, execution)
+    shown = wait(service, execution)
     assert shown["status"] == "SUCCEEDED"
     assert (shown["stopDate"] - shown["startDate"]).total_seconds() == pytest.approx(3 * 3600, abs=30)
 
@@ -102,8 +102,8 @@ def test_a_full_disk_makes_executions_wait_and_loses_nothing(service: StepFuncti
     assert isinstance(store, Stalling)
     store.refusals = 1
     execution = _start(service, walk.states(("A", {"Type": "Pass"}), ("B", {"Type": "Pass"})))
-    assert _wait(service, execution)["status"] == "SUCCEEDED"
-    events = _call(service, "GetExecutionHistory", executionArn=execution)["events"]
+    assert wait(service, execution)["status"] == "SUCCEEDED"
+    events = call(service, "GetExecutionHistory", executionArn=execution)["events"]
     assert [event["id"] for event in events] == [1, 2, 3, 4, 5, 6]
     assert store.refusals == 0
 
@@ -111,19 +111,19 @@ def test_a_full_disk_makes_executions_wait_and_loses_nothing(service: StepFuncti
 @pytest.mark.parametrize("kind", ["STANDARD", "EXPRESS"])
 def test_a_start_is_answered_when_the_disk_has_it(service: StepFunctions, tmp_path: Path, kind: str) -> None:
     waiting = json.dumps(walk.states(("W", {"Type": "Wait", "Seconds": 3600})))
-    machine = _call(
-        service, "CreateStateMachine", name="m", definition=waiting, roleArn=walk.ROLE, type=kind
-    )["stateMachineArn"]
+    machine = call(service, "CreateStateMachine", name="m", definition=waiting, roleArn=walk.ROLE, type=kind)[
+        "stateMachineArn"
+    ]
     store = service.context.store
     assert isinstance(store, Stalling)
     store.seconds = 0.3
-    started = _call(service, "StartExecution", stateMachineArn=machine, input="{}")
+    started = call(service, "StartExecution", stateMachineArn=machine, input="{}")
     with sqlite3.connect(tmp_path / "state.sqlite") as disk:
         assert disk.execute("SELECT arn FROM sfn_executions").fetchall() == [(started["executionArn"],)]
 
 
 def test_an_event_starts_an_execution_without_waiting_for_it(service: StepFunctions) -> None:
-    machine = _call(
+    machine = call(
         service,
         "CreateStateMachine",
         name="from-event",
@@ -136,7 +136,7 @@ def test_an_event_starts_an_execution_without_waiting_for_it(service: StepFuncti
     deadline = time.monotonic() + 20
     while service.engine.book.find(execution) is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert _wait(service, execution)["output"] == '{"x":1}'
+    assert wait(service, execution)["output"] == '{"x":1}'
 
 
 _json = st.recursive(

@@ -156,6 +156,13 @@ def test_output_over_the_limit_is_refused_with_aws_words(aws: Any) -> None:
     assert shown["cause"].startswith("The state/task 'Double' returned a result with a size exceeding")
 
 
+def test_variables_over_the_limit_are_refused(aws: Any) -> None:
+    doubled = {"Type": "Pass", "Assign": {"v.$": "States.Format('{}{}', $.text, $.text)"}}
+    shown = walk.run(aws, walk.states(("Double", doubled)), {"text": "x" * 140_000})
+    assert shown["error"] == "States.DataLimitExceeded"
+    assert shown["cause"].startswith("The state/task 'Double' assigned variables with a size exceeding")
+
+
 def test_an_endless_loop_ends_with_the_history_limit(aws: Any) -> None:
     definition = {"StartAt": "Round", "States": {"Round": {"Type": "Pass", "Next": "Again"},
                   "Again": {"Type": "Pass", "Next": "Round"}}}  # fmt: skip

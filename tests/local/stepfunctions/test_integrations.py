@@ -201,3 +201,36 @@ def test_items_come_from_json_lines_and_from_a_listing(aws: Any) -> None:
     ]
     assert outputs[0] == [{"n": 1}, {"n": 2}]
     assert [(entry["Key"], entry["Size"]) for entry in outputs[1]] == [("rows/a.jsonl", 18)]
+
+
+def test_a_distributed_map_takes_the_pairs_of_an_object_and_an_inline_one_does_not(aws: Any) -> None:
+    inner = walk.states(("P", {"Type": "Pass"}))
+    spread = {**inner, "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"}}
+    pairs = [{"Key": "a", "Value": 1}, {"Key": "b", "Value": 2}]
+    each = {"Type": "Map", "ItemProcessor": spread}
+    assert walk.run(aws, walk.states(("Each", each)), {"a": 1, "b": 2})["output"] == pairs
+    each["Items"] = "{% $states.input %}"
+    shown = walk.run(aws, walk.states(("Each", each), QueryLanguage="JSONata"), {"a": 1, "b": 2})
+    assert shown["output"] == pairs
+    each["ItemProcessor"] = inner
+    shown = walk.run(aws, walk.states(("Each", each), QueryLanguage="JSONata"), {"a": 1})
+    assert shown["error"] == "States.QueryEvaluationError"
+
+
+def test_an_unknown_call_of_an_sdk_is_refused_when_the_machine_is_made(aws: Any) -> None:
+    for call in ("foo:bar", "sfn:nope", "s3:ListBuckets"):
+        resource = f"arn:aws:states:::aws-sdk:{call}"
+        with pytest.raises(ClientError, match=f"The resource provided {resource} is not recognized"):
+            walk.create(aws, walk.states(("S", {"Type": "Task", "Resource": resource})))
+
+
+def test_a_state_that_waits_for_others_is_tested_with_a_mock_only(aws: Any) -> None:
+    sfn = aws.client("stepfunctions")
+    activity = "arn:aws:states:us-east-1:000000000000:activity:nobody"
+    for resource in (activity, "arn:aws:states:::sqs:sendMessage.waitForTaskToken"):
+        state = json.dumps({"Type": "Task", "Resource": resource, "End": True})
+        with pytest.raises(ClientError, match=r"InvalidDefinition.*without a mock"):
+            sfn.test_state(definition=state, roleArn=walk.ROLE)
+    state = json.dumps({"Type": "Pass", "End": True})
+    with pytest.raises(ClientError, match="Variables must be a JSON object"):
+        sfn.test_state(definition=state, roleArn=walk.ROLE, variables="[1]")

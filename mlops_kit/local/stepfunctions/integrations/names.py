@@ -91,6 +91,12 @@ def operation(service: str, action: str) -> Any | None:
     return model(service).operation_model(name) if name else None
 
 
+def is_call(service: str, action: str) -> bool:
+    """Whether an ``aws-sdk`` Resource may name a service and a camelCase action."""
+    known = botocore_service(service, sdk=True)
+    return known is not None and action[:1].islower() and operation(known, action) is not None
+
+
 def pascal(name: str) -> str:
     """A member's name as Step Functions spells it."""
     return name[:1].upper() + name[1:]
