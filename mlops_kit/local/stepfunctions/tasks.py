@@ -17,6 +17,7 @@ from mlops_kit.local.stepfunctions.outcome import Outcome
 from mlops_kit.local.stepfunctions.tokens import Pending, new_token
 
 _FIRST_POLL, _LONGEST_POLL = 0.25, 0.5  # seconds between looks at a job
+_LONGEST = 99_999_999  # seconds that a task may take (Amazon States Language, TimeoutSeconds)
 _LOOKS = 5  # failed looks in a row before the task fails with the service's error
 
 
@@ -109,7 +110,7 @@ class Attempt:
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             name = "States.QueryEvaluationError" if self.reader.state.jsonata else "States.Runtime"
             raise StatesError(name, f"{field} must be a positive integer.", field)
-        return int(value)
+        return int(min(value, _LONGEST))
 
     def _seconds_path(self, field: str, path: str) -> Any:
         value = self.reader.path(path, self.frame.input.value)
