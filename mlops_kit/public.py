@@ -175,7 +175,8 @@ def removal(session: Session, pipeline: Pipeline | str, with_data: bool = False)
     pipeline : Pipeline or str
         A pipeline, or ``"foundation"``.
     with_data : bool
-        Whether what the pipeline wrote to S3 goes too; needs the pipeline itself, not its name.
+        Whether what the pipeline wrote to S3 goes too, with the versions in the registry whose models lie
+        there; needs the pipeline itself, not its name.
     """
     from mlops_kit.deploy import removal as room
 

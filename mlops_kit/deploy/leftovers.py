@@ -1,4 +1,4 @@
-"""What stands beside a stack: running executions, what executions made, objects in S3; decides nothing.
+"""What stands beside a stack: executions, what they made, claimed, registered and stored; decides nothing.
 
 Endpoints, endpoint configurations and models are a pipeline's when they carry its tag ``mlops-kit:pipeline``.
 """
@@ -76,8 +76,34 @@ def made_by_executions(session: Session, pipeline: str) -> Iterator[Item]:
                 yield Item(kind, one[f"{word}Name"], "removed", remove(one[f"{word}Name"]))
 
 
-def model_packages(session: Session, resources: Iterable[Item]) -> Iterator[Item]:
-    """Versions in the model package groups among the resources: a group that holds some cannot be removed."""
+def claims(session: Session, table: str | None, state_machine: str) -> Iterator[Item]:
+    """The windows that executions of the state machine claimed or have done, one item for all.
+
+    Were they left, the same window would not be retrained once the pipeline stands again.
+    """
+    if table is None:
+        return
+    found = list(_claimed(session, table, state_machine))
+    if found:
+        name = f"{', '.join(found)} (free to be retrained again)"
+        yield Item("claims", name, "removed", _remove_claims(table, state_machine))
+
+
+def model_packages(
+    session: Session, resources: Iterable[Item], within: Sequence[str] | None = None
+) -> Iterator[Item]:
+    """Versions in the model package groups among the resources.
+
+    Parameters
+    ----------
+    session : Session
+        Where to look.
+    resources : iterable of Item
+        Of a stack; what is no group is passed over.
+    within : sequence of str, optional
+        Only those whose model lies under one of these URIs, since a version without its model is of no use;
+        default all, since a group that holds some cannot be removed.
+    """
     client = session.client("sagemaker")
     for group in resources:
         if group.type == "AWS::SageMaker::ModelPackageGroup":
@@ -86,6 +112,8 @@ def model_packages(session: Session, resources: Iterable[Item]) -> Iterator[Item
             for one in (one for page in pages for one in page["ModelPackageSummaryList"]):
                 arn = one["ModelPackageArn"]
                 short = arn.partition("model-package/")[2]
+                if within is not None and not _model_data(client, arn).startswith(tuple(within)):
+                    continue
                 yield Item("AWS::SageMaker::ModelPackage", short, "removed", _remove_package(arn))
 
 
@@ -116,6 +144,26 @@ def _delete_versions(session: Session, bucket: str, prefix: str) -> None:
         ]
         if found:
             s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
+
+
+def _claimed(session: Session, table: str, state_machine: str) -> Iterator[str]:
+    """Keys of the items that executions of the state machine own. The table is small: a scan is cheap."""
+    pages = session.client("dynamodb").get_paginator("scan")
+    for page in pages.paginate(
+        TableName=table,
+        ConsistentRead=True,
+        FilterExpression="contains(#owner, :of)",
+        ExpressionAttributeNames={"#owner": "owner"},
+        ExpressionAttributeValues={":of": {"S": f":execution:{state_machine}:"}},
+    ):
+        yield from (item["pk"]["S"] for item in page["Items"])
+
+
+def _model_data(client: Any, arn: str) -> str:
+    """URI of a version's model; empty where it names none."""
+    package = client.describe_model_package(ModelPackageName=arn)
+    containers = package.get("InferenceSpecification", {}).get("Containers", ())
+    return next((one["ModelDataUrl"] for one in containers if "ModelDataUrl" in one), "")
 
 
 def _tag(client: Any, arn: str) -> str | None:
@@ -151,6 +199,15 @@ def _remove_model(name: str) -> Remove:
 
 def _remove_package(arn: str) -> Remove:
     return lambda session: session.client("sagemaker").delete_model_package(ModelPackageName=arn)
+
+
+def _remove_claims(table: str, state_machine: str) -> Remove:
+    def remove(session: Session) -> None:
+        # Read anew: an execution that was stopped may have claimed since.
+        for key in list(_claimed(session, table, state_machine)):
+            session.client("dynamodb").delete_item(TableName=table, Key={"pk": {"S": key}})
+
+    return remove
 
 
 def _remove_objects(bucket: str, prefix: str) -> Remove:

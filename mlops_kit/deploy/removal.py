@@ -1,7 +1,8 @@
 """What a destroy removes, listed before it is done, and the doing; asks nobody.
 
-Removed: the stack, and what its executions made (endpoints, their configurations, models, found by tag).
-Data in S3 stays unless named. The foundation goes only when no pipeline stands on it.
+Removed: the stack, what its executions made (endpoints, their configurations, models, found by tag), and the
+windows that they claimed. Data in S3 stays unless named; the versions in the registry whose models lie there
+go with it. The foundation goes only when no pipeline stands on it.
 """
 
 from __future__ import annotations
@@ -85,8 +86,13 @@ def removal(session: Session, stack_name: str, data: Sequence[str] = ()) -> Remo
         return Removal(stack_name, (*before, *gone, *emptied, *kept))
     running = leftovers.running(session, stack_name)
     made = leftovers.made_by_executions(session, pipeline)
-    stored = leftovers.stored(session, outputs(session, foundation_name(session)).get("DataBucket"), data)
-    return Removal(stack_name, (*running, *made, *gone, *stored, *kept))
+    base = outputs(session, foundation_name(session))
+    claims = leftovers.claims(session, base.get("LockTable"), stack_name)
+    uris = [f"s3://{base.get('DataBucket')}/{prefix}" for prefix in data]
+    groups = _resources(session, foundation_name(session)) if data else ()
+    registered = leftovers.model_packages(session, groups, uris)
+    stored = leftovers.stored(session, base.get("DataBucket"), data)
+    return Removal(stack_name, (*running, *made, *claims, *gone, *registered, *stored, *kept))
 
 
 def destroy(

@@ -31,15 +31,42 @@ def model(where: Any, name: str, owner: str, bucket: str) -> None:
     )
 
 
+def version(where: Any, uri: str) -> str:
+    """Register a version of the model; its short name."""
+    container = {"Image": IMAGE, "ModelDataUrl": uri}
+    given = {
+        "InferenceSpecification": {
+            "Containers": [container],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+        "ModelApprovalStatus": "Approved",
+    }
+    made = where.client("sagemaker").create_model_package(ModelPackageGroupName="goes-demand", **given)
+    return str(made["ModelPackageArn"].partition("model-package/")[2])
+
+
+def claim(where: Any, table: str, key: str, execution: str) -> None:
+    owner = f"arn:aws:states:us-east-1:000000000000:execution:{execution}"
+    item = {"pk": {"S": key}, "owner": {"S": owner}, "status": {"S": "done"}}
+    where.client("dynamodb").put_item(TableName=table, Item=item)
+
+
 def test_a_pipeline_goes_with_what_its_executions_made_and_data_stays(aws: Any, tmp_path: Path) -> None:
     where = project(aws.url, "goes", tmp_path)
-    foundation = template.foundation(where.settings, [])
+    foundation = template.foundation(where.settings, ["demand"])
     applied = deploy.apply(where, template.build(where.settings, pipeline(tmp_path / "fn")), foundation)
-    bucket = deploy.outputs(where, "goes-foundation")["DataBucket"]
+    shared = deploy.outputs(where, "goes-foundation")
+    bucket, table = shared["DataBucket"], shared["LockTable"]
     for key in ("metrics/a.json", "metrics/b.json", "raw/model.tar.gz"):
         where.client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
     model(where, "goes-demand-1", "small", bucket)
     model(where, "goes-other-1", "other", bucket)
+    kept_version, own_version = (
+        version(where, f"s3://{bucket}/{key}") for key in ("raw/model", "metrics/model")
+    )
+    claim(where, table, "demand#2011-W26", "goes-small:first")
+    claim(where, table, "demand#2011-W27", "goes-small-2:first")
     machine = applied.outputs["StateMachineArn"]
     client = where.client("stepfunctions")
     client.update_state_machine(
@@ -49,7 +76,9 @@ def test_a_pipeline_goes_with_what_its_executions_made_and_data_stays(aws: Any, 
     client.start_execution(stateMachineArn=machine, name="still-going")
     listed = removal.removal(where, "goes-small")
     assert names(listed, "stopped") == ["still-going"] and "goes-demand-1" in names(listed, "removed")
-    assert not [name for name in names(listed, "removed") if "other" in name or name.startswith("s3://")]
+    assert "demand#2011-W26 (free to be retrained again)" in names(listed, "removed")
+    data = ("other", "s3://", "goes-demand/")
+    assert not [name for name in names(listed, "removed") if any(part in name for part in data)]
     assert "goes-small-Judge" in str(listed) and "<table>" in listed._repr_html_()
     assert "goes-small" in stacks_of(where), "listing removes nothing"
     lines: list[str] = []
@@ -60,8 +89,14 @@ def test_a_pipeline_goes_with_what_its_executions_made_and_data_stays(aws: Any, 
     assert left == ["goes-other-1"]
     kept = [one["Key"] for one in where.client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
     assert kept == ["metrics/a.json", "metrics/b.json", "raw/model.tar.gz"]
+    claimed = where.client("dynamodb").scan(TableName=table)["Items"]
+    assert [item["pk"]["S"] for item in claimed] == ["demand#2011-W27"], "another pipeline's stays"
     with_data = removal.destroy(where, "goes-small", ("metrics/",))
-    assert names(with_data, "removed") == [f"s3://{bucket}/metrics/ (2 objects)"]
+    assert names(with_data, "removed") == [own_version, f"s3://{bucket}/metrics/ (2 objects)"]
+    left = where.client("sagemaker").list_model_packages(ModelPackageGroupName="goes-demand")
+    assert [
+        one["ModelPackageArn"].partition("model-package/")[2] for one in left["ModelPackageSummaryList"]
+    ] == [kept_version]
     kept = [one["Key"] for one in where.client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
     assert kept == ["raw/model.tar.gz"]
     assert not removal.removal(where, "goes-small")
