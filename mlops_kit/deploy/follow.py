@@ -66,6 +66,7 @@ def follow(
         Tell of these resources only, and of every failure.
     """
     seen: set[str] = set()
+    made: dict[str, str | None] = {}
     failure: str | None = None
     while True:
         for event in reversed(list(_new_events(session, stack_id, token, seen))):
@@ -82,13 +83,17 @@ def follow(
             if status.endswith("_FAILED") or (
                 status in _WORDS and (names is None or event["LogicalResourceId"] in names)
             ):
-                told(_line(event))
+                former = made.get(event["LogicalResourceId"], event.get("PhysicalResourceId"))
+                told(_line(event, replaced=former != event.get("PhysicalResourceId")))
+            if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+                made[event["LogicalResourceId"]] = event.get("PhysicalResourceId")
         pause(session)
 
 
-def _line(event: Mapping[str, Any]) -> str:
+def _line(event: Mapping[str, Any], *, replaced: bool) -> str:
     status, reason = event["ResourceStatus"], event.get("ResourceStatusReason", "")
     line = f"{_WORDS.get(status, status):8} {event['LogicalResourceId']:32} {event['ResourceType']}"
+    line += " (the one that was replaced)" if replaced else ""
     return f"{line}: {reason}" if status.endswith("_FAILED") and reason else line
 
 

@@ -94,6 +94,18 @@ def test_a_plan_says_what_is_replaced_and_what_is_removed(aws: Any, tmp_path: Pa
     (name,) = next(row for row in plan.rows if row.logical_id == "One").changes
     assert (name.before, name.after, name.recreation) == ("swap-one", "swap-uno", "Always")
     assert "± replace" in str(plan) and "1 to add, 1 to replace, 1 to remove" in str(plan)
+    lines: list[str] = []
+    applied = deploy.bootstrap(
+        where, queue_stack("swap-queues", One={"QueueName": "swap-uno"}, Three={}), lines.append
+    )
+    assert applied.changes == 3
+    queue = "AWS::SQS::Queue"
+    assert {" ".join(line.split()) for line in lines} == {
+        f"updated One {queue}",
+        f"created Three {queue}",
+        f"removed Two {queue}",
+        f"removed One {queue} (the one that was replaced)",
+    }
 
 
 def test_a_failing_first_apply_says_why_and_the_next_one_starts_anew(aws: Any, tmp_path: Path) -> None:
@@ -112,10 +124,12 @@ def test_a_failing_first_apply_says_why_and_the_next_one_starts_anew(aws: Any, t
 def test_a_failing_update_leaves_the_stack_as_it_was(aws: Any, tmp_path: Path) -> None:
     where = project(aws.url, "undo", tmp_path)
     deploy.bootstrap(where, queue_stack("undo-queues", One={"VisibilityTimeout": 10}))
+    lines: list[str] = []
     with pytest.raises(
         DeployError, match=r"could not be changed\. AWS has rolled back: the stack is as it was"
     ) as raised:
-        deploy.bootstrap(where, failing("undo-queues", One={"VisibilityTimeout": 20}))
+        deploy.bootstrap(where, failing("undo-queues", One={"VisibilityTimeout": 20}), lines.append)
+    assert [line for line in lines if line.startswith("FAILED to create Secret ")]
     assert raised.value.cause is not None and raised.value.cause.startswith("Secret (AWS::SSM::Parameter): ")
     url = deploy.outputs(where, "undo-queues")["One"]
     answer = where.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])

@@ -81,6 +81,11 @@ class Stack:
         stack = self.client.describe_stacks(StackName=self.name)["Stacks"][0]
         return {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
 
+    def events(self) -> list[dict[str, Any]]:
+        """Oldest first."""
+        pages = self.client.get_paginator("describe_stack_events").paginate(StackName=self.name)
+        return [event for page in pages for event in page["StackEvents"]][::-1]
+
     def failure(self, logical_id: str) -> str:
         events = self.client.describe_stack_events(StackName=self.name)["StackEvents"]
         found = [
@@ -458,6 +463,52 @@ def test_events_are_told_one_by_one(stack: Stack) -> None:
     events = stack.client.describe_stack_events(StackName=stack.name)["StackEvents"][::-1]
     told = [(e["LogicalResourceId"], e["ResourceStatus"]) for e in events if e["LogicalResourceId"] in "AB"]
     assert sorted(told) == sorted((x, s) for x in "AB" for s in ("CREATE_IN_PROGRESS", "CREATE_COMPLETE"))
+
+
+def test_an_update_creates_what_it_adds_and_deletes_what_it_leaves_in_its_cleanup(stack: Stack) -> None:
+    def queue(seconds: int, **properties: Any) -> dict[str, Any]:
+        return {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": seconds, **properties}}
+
+    former = {"QueueName": f"{stack.name}-former"}
+    stack.apply({"Changed": queue(10), "Gone": queue(10), "Anew": queue(10, **former)})
+    old, before = stack.id_of("Anew"), len(stack.events())
+    latter = {"QueueName": f"{stack.name}-latter"}
+    assert (
+        stack.apply({"Changed": queue(20), "Added": queue(10), "Anew": queue(10, **latter)})
+        == "UPDATE_COMPLETE"
+    )
+    events = stack.events()[before:]
+    told = {
+        name: [e["ResourceStatus"] for e in events if e["LogicalResourceId"] == name]
+        for name in ("Changed", "Added", "Gone", stack.name)
+    }
+    cleanup = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
+    assert told == {
+        "Changed": ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"],
+        "Added": ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"],
+        "Gone": ["DELETE_IN_PROGRESS", "DELETE_COMPLETE"],
+        stack.name: ["UPDATE_IN_PROGRESS", cleanup, "UPDATE_COMPLETE"],
+    }
+    anew = [
+        (e["ResourceStatus"], e["PhysicalResourceId"]) for e in events if e["LogicalResourceId"] == "Anew"
+    ]
+    assert anew[-3:] == [
+        ("UPDATE_COMPLETE", stack.id_of("Anew")),
+        ("DELETE_IN_PROGRESS", old),
+        ("DELETE_COMPLETE", old),
+    ]
+    order = [e["ResourceStatus"] for e in events]
+    assert order.index("DELETE_IN_PROGRESS") > order.index(cleanup)
+    resources = stack.client.list_stack_resources(StackName=stack.name)["StackResourceSummaries"]
+    assert {one["LogicalResourceId"]: one["ResourceStatus"] for one in resources} == {
+        "Changed": "UPDATE_COMPLETE",
+        "Added": "CREATE_COMPLETE",
+        "Anew": "UPDATE_COMPLETE",
+    }
+    before = len(stack.events())
+    stack.apply({"Changed": queue(20), "Bad": queue(10, Nope=1)})
+    told = [e["ResourceStatus"] for e in stack.events()[before:] if e["LogicalResourceId"] == "Bad"]
+    assert told[:2] == ["CREATE_IN_PROGRESS", "CREATE_FAILED"]
 
 
 def test_a_rule_reaches_our_engine(aws: EmbeddedAws, stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""CloudFormation's rules that ministack does not hold: capabilities, exports, properties, replacement.
+"""CloudFormation's rules that ministack does not hold: capabilities, exports, properties, replacing, events.
 
 Resources are made on worker threads, so that the port goes on answering (and shows the events) while a
 stack is deployed, and so that resource types of ours may call the port.
@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mlops_kit.local.corrections.interrupted import UNDER_WAY
 from mlops_kit.local.ministack import module
 
 Handler = dict[str, Any]
 
 _ROOM = "services.cloudformation"
+_STACK = "AWS::CloudFormation::Stack"
+_CLEANUP = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
 _TAGGED = {  # types that the tags of a stack reach as well
     "AWS::S3::Bucket": ("Tags", "list"),
     "AWS::SageMaker::Endpoint": ("Tags", "list"),
@@ -44,8 +47,9 @@ def install(changed: Callable[[], None]) -> None:
     """
     stacks = module(f"{_ROOM}.stacks")
     stacks._runs_on_worker_thread = lambda resource_type: True
-    stacks._resolve_stack_outputs = _refuse_taken_exports(stacks._resolve_stack_outputs)
-    stacks._add_event = _telling(stacks._add_event, changed)
+    stacks._add_event = _telling(_of_new_resources(stacks._add_event), changed)
+    stacks._resolve_stack_outputs = _cleaning_up(_refuse_taken_exports(stacks._resolve_stack_outputs))
+    stacks._delete_resource = _told_in_cleanup(stacks._delete_resource)
     module(f"{_ROOM}.handlers")._capabilities_enforced = lambda: True
     _know_types()
     provisioners = module(f"{_ROOM}.provisioners")
@@ -58,6 +62,67 @@ def _telling(add_event: Callable[..., None], changed: Callable[[], None]) -> Cal
     def told(*args: Any, **kwargs: Any) -> None:
         add_event(*args, **kwargs)
         changed()
+
+    return told
+
+
+# CloudFormation User Guide, "View stack events" and "Update behaviors of stack resources": an update creates
+# what it adds, and once all is updated it cleans up: what it leaves or replaced is deleted, with events.
+def _of_new_resources(add_event: Callable[..., None]) -> Callable[..., None]:
+    """ministack says UPDATE_* of all resources of an update."""
+
+    @functools.wraps(add_event)
+    def named(
+        stack_id: str, stack_name: str, logical_id: str, kind: str, status: str, *rest: Any, **more: Any
+    ) -> None:
+        stack = module(_ROOM)._stacks.get(stack_name)
+        if status.startswith("UPDATE_") and stack is not None and _is_new(stack, logical_id, kind):
+            status = status.replace("UPDATE", "CREATE")
+            if status == "CREATE_COMPLETE":
+                stack["_resources"][logical_id]["ResourceStatus"] = status
+        add_event(stack_id, stack_name, logical_id, kind, status, *rest, **more)
+
+    return named
+
+
+def _is_new(stack: Mapping[str, Any], logical_id: str, kind: str) -> bool:
+    """Whether the update that is under way adds the resource."""
+    given = stack.get(UNDER_WAY, {}).get("arguments", {})
+    if not given.get("is_update") or (kind == _STACK and logical_id == stack["StackName"]):
+        return False
+    known = {**(given.get("imports") or {}), **(given.get("previous_stack") or {}).get("_resources", {})}
+    return logical_id not in known
+
+
+def _cleaning_up(resolve: Callable[..., Any]) -> Callable[..., Any]:
+    """The outputs are the last that can fail: with them begins the cleanup of an update."""
+
+    @functools.wraps(resolve)
+    def resolved(*args: Any) -> Any:
+        found = resolve(*args)
+        stack_name, stack_id = args[-2:]
+        stack = module(_ROOM)._stacks.get(stack_name)
+        if stack is not None and stack["StackStatus"] == "UPDATE_IN_PROGRESS":
+            stack["StackStatus"] = _CLEANUP
+            add_event = module(f"{_ROOM}.stacks")._add_event
+            add_event(stack_id, stack_name, stack_name, _STACK, _CLEANUP, physical_id=stack_id)
+        return found
+
+    return resolved
+
+
+def _told_in_cleanup(delete: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(delete)
+    def told(kind: str, physical_id: str, props: Any, stack_name: str, logical_id: str) -> None:
+        stack = module(_ROOM)._stacks.get(stack_name)
+        if stack is None or stack["StackStatus"] != _CLEANUP:
+            delete(kind, physical_id, props, stack_name, logical_id)
+            return
+        add_event = module(f"{_ROOM}.stacks")._add_event
+        event = (stack["StackId"], stack_name, logical_id, kind)
+        add_event(*event, "DELETE_IN_PROGRESS", physical_id=physical_id)
+        delete(kind, physical_id, props, stack_name, logical_id)
+        add_event(*event, "DELETE_COMPLETE", physical_id=physical_id)
 
     return told
 
