@@ -48,7 +48,9 @@ def session(settings: Settings | None = None, **options: Any) -> Session:
 def definition(path: str | Path) -> dict[str, Any]:
     """A workflow from a file in the Amazon States Language, as Workflow Studio exports it.
 
-    ``dataclasses.replace(pipeline, definition=kit.definition(path))`` makes it a pipeline's workflow.
+    ``dataclasses.replace(pipeline, definition=kit.definition(path))`` makes it a pipeline's workflow. If it
+    was exported from the pipeline's own state machine, `plan` and `apply` put the tokens back where it names
+    what stands there, such as ``${SageMakerRole}`` for the role's ARN.
 
     Raises
     ------
@@ -120,7 +122,7 @@ def plan(session: Session, pipeline: Pipeline) -> Plan:
     """
     from mlops_kit.deploy import stack
 
-    return stack.plan(session, _built(session.settings, pipeline), _foundation(session, pipeline.model))
+    return stack.plan(session, _built_on(session, pipeline), _foundation(session, pipeline.model))
 
 
 def apply(session: Session, pipeline: Pipeline, on_progress: Told | None = None) -> Applied:
@@ -145,7 +147,7 @@ def apply(session: Session, pipeline: Pipeline, on_progress: Told | None = None)
 
     foundation = _foundation(session, pipeline.model)
     with passing():
-        return stack.apply(session, _built(session.settings, pipeline), foundation, on_progress or _say)
+        return stack.apply(session, _built_on(session, pipeline), foundation, on_progress or _say)
 
 
 def bootstrap(session: Session, models: Sequence[str] = (), on_progress: Told | None = None) -> Applied:
@@ -212,6 +214,21 @@ def _built(settings: Settings, pipeline: Pipeline) -> Stack:
     from mlops_kit.build.template import build
 
     return build(settings, pipeline)
+
+
+def _built_on(session: Session, pipeline: Pipeline) -> Stack:
+    """The stack; a definition that was exported from the one that stands gets its tokens back."""
+    from mlops_kit.build.exported import restored
+    from mlops_kit.deploy import stack
+
+    name = stack_name(session, pipeline)
+    machine = stack.template(session, name)["Resources"].get("StateMachine")
+    if machine is not None:
+        known = stack.outputs(session, stack.foundation_name(session)) | stack.references(session, name)
+        deployed = machine["Properties"]["DefinitionString"]
+        found = restored(pipeline, session.settings.project, deployed, known)
+        pipeline = replace(pipeline, definition=found)
+    return _built(session.settings, pipeline)
 
 
 def _foundation(session: Session, *models: str | None) -> Stack:

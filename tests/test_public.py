@@ -206,6 +206,34 @@ def test_a_definition_from_workflow_studio_becomes_a_pipelines_workflow(
         kit.definition(tmp_path / "missing.json")
 
 
+def test_a_definition_exported_from_the_state_machine_changes_nothing_and_keeps_its_role(
+    session: Any, small: kit.Pipeline, tmp_path: Path
+) -> None:
+    states = dict(small.definition["States"])
+    names = {
+        "role": "${SageMakerRole}",
+        "at": "s3://${DataBucket}/raw",
+        "in": "${AWS::Region}",
+        "say": "pub-small",
+    }
+    states["Prepare"] = {**states["Prepare"], "Parameters": names}
+    own = replace(small, name="studio", definition={**small.definition, "States": states})
+    arn = kit.apply(session, own, on_progress=lambda _: None).outputs["StateMachineArn"]
+    text = session.client("stepfunctions").describe_state_machine(stateMachineArn=arn)["definition"]
+    assert "${" not in text
+    path = tmp_path / "exported.asl.json"
+    path.write_text(text)
+    assert str(kit.plan(session, replace(own, definition=kit.definition(path)))) == "pub-studio: no changes"
+    path.write_text(text.replace('"Judge"', '"Verdict"').replace('"Prepare"', '"Begin"'))
+    edited = kit.plan(session, replace(own, definition=kit.definition(path)))
+    assert [(row.action, row.logical_id) for row in edited.rows] == [("modify", "StateMachine")]
+    kit.destroy(session, own, on_progress=lambda _: None)
+    with pytest.raises(
+        kit.UsageError, match=r"state 'Begin', field Parameters\.role: .* makes for \$\{SageMakerRole\}"
+    ):
+        kit.plan(session, replace(own, definition=kit.definition(path)))
+
+
 def test_template_and_permissions_read_well(session: Any, small: kit.Pipeline) -> None:
     template = kit.template(session.settings, small)
     assert str(template).startswith("pub-small: 8 resources, 1 code artifacts") and "StateMachine" in str(

@@ -125,6 +125,7 @@ def _check(settings: Settings, pipeline: Pipeline, name: str) -> None:
         )
     _check_resources(pipeline)
     _check_definition(pipeline)
+    _check_role(pipeline.definition, name)
     _check_buckets(pipeline.definition)
 
 
@@ -146,6 +147,17 @@ def _check_definition(pipeline: Pipeline) -> None:
             cause="; ".join(f"{one.message} at {one.location}" for one in found[:3]),
             suggestion="lint the pipeline: it says where and how to mend each finding.",
         )
+
+
+def _check_role(definition: Mapping[str, Any], name: str) -> None:
+    """A stack makes its SageMaker role for the token: one that is named would be removed, or is gone."""
+    for path, text in strings(definition):
+        if f":role/{name}-{SAGEMAKER_ROLE}-" in text:
+            raise UsageError(
+                f"{place(path)}: {text!r} is the role that {name} makes for ${{{SAGEMAKER_ROLE}}}.",
+                cause="the definition was exported from AWS and names what stood there then",
+                suggestion=f"write ${{{SAGEMAKER_ROLE}}} in its place, and tokens for the other names, too.",
+            )
 
 
 def _check_buckets(definition: Mapping[str, Any]) -> None:

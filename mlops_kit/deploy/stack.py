@@ -86,6 +86,22 @@ def outputs(session: Session, name: str) -> dict[str, str]:
     return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
 
 
+def references(session: Session, name: str) -> dict[str, str]:
+    """What ``Ref`` gives in a stack that stands: its parameters, its resources, pseudo parameters."""
+    standing = describe(session, name)
+    if standing is None:
+        return {}
+    _, partition, _, region, account, _ = standing["StackId"].split(":", 5)
+    found = {"AWS::Partition": partition, "AWS::Region": region, "AWS::AccountId": account}
+    found |= {"AWS::StackName": name, "AWS::StackId": standing["StackId"]}
+    found |= {one["ParameterKey"]: one["ParameterValue"] for one in standing.get("Parameters", ())}
+    pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
+    for one in (one for page in pages for one in page["StackResourceSummaries"]):
+        if one["ResourceStatus"] != "DELETE_COMPLETE" and "PhysicalResourceId" in one:
+            found[one["LogicalResourceId"]] = one["PhysicalResourceId"]
+    return found
+
+
 def template(session: Session, name: str) -> dict[str, Any]:
     """A stack's deployed template; without resources where the stack does not stand."""
     if _status(describe(session, name)) in _ABSENT:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from mlops_kit import catalog
+from mlops_kit.build.exported import restored
 from mlops_kit.build.lint import lint
 from mlops_kit.build.template import build
-from mlops_kit.pipeline import Pipeline
+from mlops_kit.pipeline import FOUNDATION_TOKENS, Pipeline
 from mlops_kit.settings import Settings
 from tests.golden import write
 from tests.policies import findings, policies, stars
@@ -50,3 +55,36 @@ def test_cfn_lint_finds_nothing(pipeline: Pipeline) -> None:
     template = json.dumps(build(SETTINGS, pipeline).template)
     found = cfn_lint(template, None, ["eu-central-1", "us-east-1"])
     assert [f"{one.rule.id} {one.path}: {one.message}" for one in found] == []
+
+
+def test_a_definition_that_was_exported_gets_back_what_it_had(pipeline: Pipeline) -> None:
+    """Also where states were renamed: nothing but a pseudo parameter may stay as a plain value then."""
+    resources = build(SETTINGS, pipeline).template["Resources"]
+    project = SETTINGS.project
+    known = {name: f"{project}-{pipeline.name}-{name}-1A2B" for name in resources}
+    known |= {name: f"{project}-foundation-{name.lower()}-3c4d" for name in FOUNDATION_TOKENS}
+    known |= {"EventBus": project}
+    known |= {"AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::AccountId": "000000000000"}
+    machine = resources["StateMachine"]["Properties"]
+    text = machine["DefinitionString"]
+    for key, value in machine.get("DefinitionSubstitutions", {}).items():
+        text = text.replace(f"${{{key}}}", referred(value, known))
+    assert not re.search(r"\$\{[A-Z]", text)
+    exported = replace(pipeline, definition=json.loads(text))
+    agreed = json.loads(json.dumps(pipeline.definition))
+    assert restored(exported, project, machine["DefinitionString"], known) == agreed
+    assert restored(pipeline, project, machine["DefinitionString"], known) == agreed
+    elsewhere = restored(
+        replace(pipeline, definition={"States": {"Moved": json.loads(text)}}), project, "{}", known
+    )
+    had, has = (set(re.findall(r"\$\{([A-Z]\w+)\}", json.dumps(one))) for one in (agreed, elsewhere))
+    assert had - has <= {"EventBus"}, "the bus is named as the project"
+
+
+def referred(value: Any, known: Mapping[str, str]) -> str:
+    """What ``Ref``, or ``Fn::GetAtt`` of an ARN, gives."""
+    if "Ref" in value:
+        return known[value["Ref"]]
+    name, _ = value["Fn::GetAtt"]
+    kind = "iam::000000000000:role/" if name.endswith("Role") else "lambda:us-east-1:000000000000:function:"
+    return f"arn:aws:{kind}{known[name]}"
