@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_kit.errors import UsageError
 from mlops_kit.pipeline import Pipeline, Stack
-from mlops_kit.public_runs import stack_name
+from mlops_kit.public_runs import history_store, stack_name
 from mlops_kit.settings import Settings
 
 if TYPE_CHECKING:
@@ -190,6 +190,8 @@ def destroy(
 ) -> Removal:
     """Remove a pipeline with all that its executions made; data in S3 stay unless told otherwise.
 
+    What is new of its executions is read into the local history store first: they go with the state machine.
+
     Parameters
     ----------
     session, pipeline, with_data
@@ -199,8 +201,10 @@ def destroy(
     """
     from mlops_kit.deploy import removal as room
 
-    prefixes = _prefixes(pipeline, with_data)
-    return room.destroy(session, stack_name(session, pipeline), prefixes, on_progress or _say)
+    prefixes, name = _prefixes(pipeline, with_data), stack_name(session, pipeline)
+    return room.destroy(
+        session, name, prefixes, on_progress or _say, lambda: history_store(session, pipeline)
+    )
 
 
 def configuration_drift(session: Session, pipeline: Pipeline | str) -> StackDrift:

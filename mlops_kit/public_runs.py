@@ -238,10 +238,12 @@ def report(session: Session, pipeline: Pipeline | str | None = None, path: str |
 
 def history_store(session: Session, pipeline: Pipeline | str | None) -> History:
     """The local history store, after what is new of the pipeline, or of all, was read into it."""
-    from mlops_kit.observe.history import History
+    from mlops_kit.observe.history import LOCAL, History
 
     settings = session.settings
-    target = settings.url or f"aws:{session.account}:{settings.region}"
+    target = LOCAL
+    if settings.target == "aws":
+        target = settings.url or f"aws:{session.account}:{settings.region}"
     found = History(settings.state_dir / "history.sqlite", target)
     found.refresh(session.client("stepfunctions"), settings.project, _name(pipeline))
     return found

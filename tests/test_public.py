@@ -234,6 +234,23 @@ def test_a_definition_exported_from_the_state_machine_changes_nothing_and_keeps_
         kit.plan(session, replace(own, definition=kit.definition(path)))
 
 
+def test_what_a_destroyed_pipeline_did_stays_in_the_history_on_every_port(
+    session: Any, small: kit.Pipeline
+) -> None:
+    gone = replace(small, name="gone")
+    kit.apply(session, gone, on_progress=lambda _: None)
+    kit.run(session, gone, name="never-listed")
+    hold = {"StartAt": "Hold", "States": {"Hold": {"Type": "Wait", "Seconds": 900, "End": True}}}
+    kit.apply(session, replace(gone, definition=hold), on_progress=lambda _: None)
+    kit.run(session, gone, name="stopped-by-it", wait=False)
+    kit.destroy(session, gone, on_progress=lambda _: None)
+    other = kit.session(
+        replace(session.settings, endpoint_url=session.settings.url.replace("127.0.0.1", "localhost"))
+    )
+    found = kit.history(other, "gone").set_index("name")
+    assert dict(found["status"]) == {"stopped-by-it": "ABORTED", "never-listed": "SUCCEEDED"}
+
+
 def test_template_and_permissions_read_well(session: Any, small: kit.Pipeline) -> None:
     template = kit.template(session.settings, small)
     assert str(template).startswith("pub-small: 8 resources, 1 code artifacts") and "StateMachine" in str(

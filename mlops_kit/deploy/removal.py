@@ -8,7 +8,7 @@ go with it. The foundation goes only when no pipeline stands on it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -96,7 +96,11 @@ def removal(session: Session, stack_name: str, data: Sequence[str] = ()) -> Remo
 
 
 def destroy(
-    session: Session, stack_name: str, data: Sequence[str] = (), on_progress: Told | None = None
+    session: Session,
+    stack_name: str,
+    data: Sequence[str] = (),
+    on_progress: Told | None = None,
+    last_look: Callable[[], object] | None = None,
 ) -> Removal:
     """Remove it.
 
@@ -106,6 +110,8 @@ def destroy(
         As for `removal`.
     on_progress : callable, optional
         Called with a line for each thing that is gone.
+    last_look : callable, optional
+        Called when every execution has been stopped and the state machine, which knows them, still stands.
 
     Returns
     -------
@@ -126,6 +132,8 @@ def destroy(
             continue
         if item.remove(session) and item.fate != "emptied":
             told(f"{item.fate:8} {item.name:32} {item.type}")
+    if last_look is not None:
+        last_look()
     _delete_stack(session, stack_name, told)
     for item in found.items:
         if item.fate == "emptied":

@@ -20,7 +20,8 @@ from mlops_kit.observe.execution import Attempt, Execution, Visit, read
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
+LOCAL = "local"  # the target of the embedded AWS whose folder holds the store, whatever its port
 _FINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 _SCHEMA = """
 CREATE TABLE execution (
@@ -28,6 +29,9 @@ CREATE TABLE execution (
   redrives INTEGER NOT NULL, started TEXT NOT NULL, body TEXT NOT NULL);
 CREATE INDEX execution_by_pipeline ON execution (target, pipeline, started);
 """
+_FROM_1 = """
+UPDATE execution SET target = 'local' WHERE target LIKE 'http://127.0.0.1:%' OR target LIKE 'http://localhost:%';
+"""  # the target was the URL, which another port changes
 
 
 class History:
@@ -38,7 +42,7 @@ class History:
     path : pathlib.Path
         The file; made where it is missing.
     target : str
-        What the executions belong to, such as an endpoint URL: several may share the file.
+        What the executions belong to, such as `LOCAL` or an account: several may share the file.
     """
 
     def __init__(self, path: Path, target: str) -> None:
@@ -162,6 +166,8 @@ class History:
         if version == 0:
             database.execute("PRAGMA journal_mode=WAL")
             database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+        elif version == 1:
+            database.executescript(f"BEGIN IMMEDIATE; {_FROM_1} PRAGMA user_version={VERSION}; COMMIT;")
         elif version > VERSION:
             raise KitError(
                 f"The history store {self.path} is of a newer mlops-kit (format {version}, known {VERSION}).",

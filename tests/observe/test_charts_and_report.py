@@ -11,7 +11,7 @@ import pytest
 from mlops_kit.errors import KitError, UsageError
 from mlops_kit.observe import charts, cost, report
 from mlops_kit.observe.execution import Execution, from_answers
-from mlops_kit.observe.history import History, find_judgement
+from mlops_kit.observe.history import LOCAL, History, find_judgement
 from tests.observe.histories import MACHINE, caught, retried_twice
 
 
@@ -95,6 +95,16 @@ def test_the_frame_has_a_row_an_execution(history: History) -> None:
 
 def test_targets_do_not_see_each_other(history: History) -> None:
     assert History(history.path, "elsewhere").executions() == []
+
+
+def test_a_store_whose_target_was_the_url_of_the_embedded_aws_is_read_on_every_port(history: History) -> None:
+    import sqlite3
+
+    with sqlite3.connect(history.path) as database:
+        database.execute("UPDATE execution SET target = 'http://127.0.0.1:4566' WHERE arn = 'arn:0'")
+        database.execute("PRAGMA user_version=1")
+    assert [one.arn for _, one in History(history.path, LOCAL).executions()] == ["arn:0"]
+    assert [one.arn for _, one in history.executions()] == ["arn:1"]
 
 
 def test_a_store_of_a_newer_version_or_a_broken_one_is_refused_with_words(tmp_path: Path) -> None:
