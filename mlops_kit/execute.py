@@ -54,6 +54,9 @@ Told = Callable[[Change], None]
 def check_input(value: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """Check an input against a pipeline's JSON Schema.
 
+    The schema may hold a keyword of the kit's own, which other readers of it pass over:
+    ``"before": {"train_start": ["train_end", "as_of"]}`` wants a day before the first of these that is given.
+
     Parameters
     ----------
     value : mapping
@@ -82,10 +85,18 @@ def check_input(value: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
             f"The input has {len(text.encode()):,} bytes; Step Functions takes {INPUT_LIMIT:,}.",
             suggestion="put the data into S3 and name its address.",
         )
+    given = json.loads(text)
     try:
-        fastjsonschema.compile(dict(schema), use_default=False)(json.loads(text))
+        fastjsonschema.compile(dict(schema), use_default=False)(given)
     except fastjsonschema.JsonSchemaValueException as error:
         raise _not_valid(error, schema) from None
+    for first, others in schema.get("before", {}).items():
+        last = next((name for name in others if name in given), None)
+        if first in given and last and given[first] >= given[last][:10]:
+            raise UsageError(
+                f"The input's {first} is {given[first]}, which is not before its {last}, {given[last]}.",
+                suggestion=f"give {first} an earlier day, or another {' or '.join(others)}.",
+            )
     return text
 
 
@@ -354,6 +365,8 @@ def _not_valid(error: Any, schema: Mapping[str, Any]) -> UsageError:
         return UsageError(
             f"The input lacks the field {place + '.' if place else ''}{missing[0]}.", suggestion="add it."
         )
+    if error.rule == "pattern" and described:  # which says more than a pattern
+        return UsageError(f"The input's {place} cannot be {json.dumps(error.value)}.", suggestion=described)
     return UsageError(
         f"The input's {place} is {json.dumps(error.value)}: it {words}." if place else f"The input {words}.",
         suggestion=described,

@@ -88,7 +88,8 @@ def resumable(first: State, work: Sequence[State]) -> State:
 
 def resume_schema(definition: Mapping[str, Any]) -> dict[str, Any]:
     """Schema of the input's ``resume`` for a workflow that is `resumable`."""
-    return retraining.resume_schema([rule["Next"] for rule in definition["States"]["ResumeAt"]["Choices"]])
+    states = [rule["Next"] for rule in definition["States"]["ResumeAt"]["Choices"]]
+    return retraining.resume_schema(states, ("as_of", "run"))
 
 
 def failure_path(region: str, model: str, what: str, end: str) -> State:

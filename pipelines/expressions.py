@@ -27,9 +27,19 @@ PROMOTED = "{% $states.input.evaluation.verdict = 'promote' %}"
 _CLAIM_CONDITION = "attribute_not_exists(pk) OR expires_at < :now OR #owner = :me"
 _RECLAIM_CONDITION = " OR (#owner = :before AND #status = :claimed)"
 
-_DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+# Days that the calendar has: so the schema refuses the others, too, before anything starts.
+_LEAP = r"(\d\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
+_IN_MONTH = r"((0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+_DATE = rf"(\d{{4}}-{_IN_MONTH}|{_LEAP}-02-29)"
 DAY_PATTERN = f"^{_DATE}$"
-MOMENT_PATTERN = rf"^{_DATE}(T\d{{2}}:\d{{2}}(:\d{{2}}(\.\d+)?)?Z)?$"
+MOMENT_PATTERN = rf"^{_DATE}(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?Z)?$"
+
+
+_AS_OF = (
+    "$substring($exists($states.input.as_of) ? $states.input.as_of"
+    " : $states.context.Execution.StartTime, 0, 10)"
+)
+_END = f"$exists($states.input.train_end) ? $states.input.train_end : {_AS_OF}"  # of the training window
 
 
 def of(name: str) -> str:
@@ -77,11 +87,10 @@ def window(spec: ModelSpec) -> str:
     """
     return (
         "{% ("
-        "$as_of := $substring($exists($states.input.as_of) ? $states.input.as_of"
-        " : $states.context.Execution.StartTime, 0, 10);"
+        f"$as_of := {_AS_OF};"
         " $day := $toMillis($as_of);"
         " $week := $fromMillis($day, '[X0001]-W[W01]');"
-        " $end := $exists($states.input.train_end) ? $substring($states.input.train_end, 0, 10) : $as_of;"
+        f" $end := {_END};"
         " $start := $exists($states.input.train_start) ? $substring($states.input.train_start, 0, 10)"
         f" : $fromMillis($toMillis($end) - {spec.train_days * DAY}, '[Y0001]-[M01]-[D01]');"
         " $run := $substring($hash($states.context.Execution.Id, 'SHA-256'), 0, 16);"
@@ -167,24 +176,17 @@ def mistakes(days: Sequence[str] = ("as_of", "train_start", "train_end")) -> lis
     days : sequence of str
         Members of the input that are days; ``as_of`` may be a moment.
     """
-    valid = (
-        "$first := function($month) { $toMillis($string($floor($month / 12)) & '-'"
-        " & $substring($string(101 + $month % 12), 1) & '-01') };"
-        " $valid := function($v, $form) { $type($v) = 'string' ? $contains($v, $form) ?"
-        " ($month := $number($substring($v, 0, 4)) * 12 + $number($substring($v, 5, 2)) - 1;"
-        f" $number($substring($v, 8, 2)) <= ($first($month + 1) - $first($month)) / {DAY})"
-        " : false : false };"
-    )
     found = []
     for name in days:
         value, form = f"$states.input.{name}", MOMENT_PATTERN if name == "as_of" else DAY_PATTERN
-        condition = f"{{% ({valid} $exists({value}) and $not($valid({value}, /{form}/))) %}}"
+        valid = f"$type({value}) = 'string' ? $contains({value}, /{form}/) : false"
+        condition = f"{{% $exists({value}) and $not({valid}) %}}"
         hint = "a UTC day such as 2011-07-01" + (" or 2011-07-01T03:00:00Z" if name == "as_of" else "")
         found.append((condition, _mistake(f"'{name} is ' & $string({value}) & ': give {hint}'")))
     if not {"train_start", "train_end"} <= set(days):
         return found
-    start, end = "$states.input.train_start", "$states.input.train_end"
-    order = f"{{% $exists({start}) and $exists({end}) and {start} >= {end} %}}"
+    start, end = "$states.input.train_start", f"({_END})"
+    order = f"{{% $exists({start}) and {start} >= {end} %}}"
     found.append((order, _mistake(f"'the window ends (' & {end} & ') before it starts (' & {start} & ')'")))
     return found
 

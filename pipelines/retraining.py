@@ -28,6 +28,7 @@ TRIGGER = {
     "description": "Who started it, such as a schedule or a drift rule; kept with the history.",
     "properties": {name: {"type": "string"} for name in ("kind", "name", "id")},
 }
+WINDOW = ("as_of", "window", "lock", "train_start", "train_end", "prefix")  # what ComputeWindow makes of it
 HELD = ("DynamoDB.ConditionalCheckFailedException",)  # another execution holds the window, or has done it
 
 
@@ -84,6 +85,7 @@ def _input_schema(states: Sequence[str]) -> dict[str, Any]:
         "$schema": "http://json-schema.org/draft-07/schema#",
         "type": "object",
         "additionalProperties": False,
+        "before": {"train_start": ["train_end", "as_of"]},
         "properties": {
             "as_of": {
                 "type": "string",
@@ -102,13 +104,22 @@ def _input_schema(states: Sequence[str]) -> dict[str, Any]:
                 "maxLength": 64,
                 "description": "Kept with the model's version.",
             },
-            "resume": resume_schema(states),
+            "resume": resume_schema(states, WINDOW),
         },
     }
 
 
-def resume_schema(states: Sequence[str]) -> dict[str, Any]:
-    """Schema of the member that lets an execution begin at one of these states."""
+def resume_schema(states: Sequence[str], members: Sequence[str]) -> dict[str, Any]:
+    """Schema of the member that lets an execution begin at one of these states.
+
+    Parameters
+    ----------
+    states : sequence of str
+        Names of the states.
+    members : sequence of str
+        Texts that the data of every one of them hold.
+    """
+    text = {"type": "string", "minLength": 1}
     return {
         "type": "object",
         "description": "Begin at a state, with the data that it had; `mlops-kit redrive` writes it.",
@@ -116,7 +127,12 @@ def resume_schema(states: Sequence[str]) -> dict[str, Any]:
         "required": ["state", "data"],
         "properties": {
             "state": {"enum": list(states)},
-            "data": {"type": "object"},
+            "data": {
+                "type": "object",
+                "description": "What the state was given, as its execution's history shows it.",
+                "required": list(members),
+                "properties": dict.fromkeys(members, text),
+            },
             "execution": {"type": "string"},
         },
     }

@@ -27,11 +27,14 @@ SCHEMA: dict[str, Any] = {
             "pattern": r"^\d{4}-\d{2}-\d{2}$",
             "description": "a day such as 2011-07-01",
         },
+        "since": {"type": "string"},
+        "until": {"type": "string"},
         "limit": {"type": "number"},
         "mode": {"enum": ["fast", "slow"]},
         "resume": {"type": "object"},
     },
     "additionalProperties": False,
+    "before": {"since": ["until", "as_of"]},
 }
 ROLE = "arn:aws:iam::000000000000:role/any"
 
@@ -113,11 +116,22 @@ def redrive(where: Session, arn: str) -> tuple[recovery.Decision, str]:
     [
         (
             {"as_of": "July"},
-            r'The input\'s as_of is "July": it must match pattern(.|\n)*a day such as 2011-07-01',
+            r'The input\'s as_of cannot be "July"\.(.|\n)*a day such as 2011-07-01',
+        ),
+        (
+            {"as_of": "2011-07-08", "since": "2011-07-08"},
+            r"since is 2011-07-08, which is not before its as_of, 2011-07-08\.(.|\n)*another until or as_of",
+        ),
+        (
+            {"as_of": "2011-07-08", "since": "2011-07-02", "until": "2011-07-01"},
+            "since is 2011-07-02, which is not before its until, 2011-07-01",
         ),
         ({"limit": "much"}, r"The input's limit is \"much\": it must be number"),
         ({"mode": "medium"}, r"The input's mode is \"medium\": it must be one of \['fast', 'slow'\]"),
-        ({"asof": "2011-07-01"}, r"unknown field asof\.(.|\n)*fields are: as_of, limit, mode, resume"),
+        (
+            {"asof": "2011-07-01"},
+            r"unknown field asof\.(.|\n)*fields are: as_of, since, until, limit, mode, resume",
+        ),
         ({"limit": float("nan")}, "cannot be written as JSON"),
         ({"as_of": object()}, "cannot be written as JSON"),
         ({"as_of": "x" * 300_000}, r"300,0\d\d bytes; Step Functions takes 262,144"),

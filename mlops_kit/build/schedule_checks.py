@@ -112,8 +112,9 @@ def check_input(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) 
     try:
         fastjsonschema.compile(dict(schema), use_default=False)(_example(given))
     except fastjsonschema.JsonSchemaValueException as error:
+        words = f"{error.name} cannot be {error.value!r}" if error.rule == "pattern" else error.message
         raise UsageError(
-            f"The pipeline would refuse the input of the schedule {name!r}: {error.message}.",
+            f"The pipeline would refuse the input of the schedule {name!r}: {words}.",
             suggestion=f"its fields are: {', '.join(schema.get('properties', {})) or 'none'}; as_of is the "
             "scheduled time unless the schedule gives it.",
         ) from None

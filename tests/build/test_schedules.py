@@ -426,7 +426,7 @@ def test_what_aws_would_refuse_or_never_fire_is_refused_before(schedule: Schedul
     [
         ({"forced": True}, CLOSED, r"'forced'.*its fields are: as_of"),
         ({}, {"required": ["day"]}, "must contain .'day'."),
-        ({}, {"properties": {"as_of": {"pattern": r"^\d{4}-\d\d-\d\d$"}}}, "as_of must match pattern"),
+        ({}, {"properties": {"as_of": {"pattern": r"^\d{4}-\d\d-\d\d$"}}}, "as_of cannot be '[^']+'."),
         ({"limit": "many"}, {"properties": {"limit": {"type": "number"}}}, "limit must be number"),
     ],
 )

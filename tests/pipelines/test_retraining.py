@@ -21,6 +21,14 @@ from pipelines import release, retraining
 PIPELINE = retraining.build(Settings())
 STATES: Mapping[str, Any] = PIPELINE.definition["States"]
 ARN = "arn:aws:states:eu-central-1:000000000000:execution:mlops-kit-retraining-demand:{}"
+RESUMED = {
+    "as_of": "2011-07-01",
+    "window": "2011-W26",
+    "lock": "demand#2011-W26",
+    "train_start": "2011-01-01",
+    "train_end": "2011-07-01",
+    "prefix": "retraining/demand/2011-07-01/0123456789abcdef",
+}
 DAYS = st.dates(datetime.date(2009, 1, 1), datetime.date(2035, 12, 31))
 
 
@@ -112,14 +120,17 @@ def refused(data: Mapping[str, Any]) -> str | None:
 def test_every_real_day_is_accepted(day: datetime.date) -> None:
     assert refused({"as_of": day.isoformat()}) is None
     assert refused({"as_of": f"{day}T03:00:00Z", "train_end": day.isoformat()}) is None
+    check_input({"as_of": day}, PIPELINE.input_schema)
 
 
 @pytest.mark.parametrize(
     "value",
     [
         "2011-02-29",
+        "1900-02-29",
         "2011-06-31",
         "2011-13-01",
+        "2011-07-01T25:61Z",
         "tomorrow",
         "2011-07-01T00:00:00+02:00",
         20110701,
@@ -131,11 +142,29 @@ def test_what_is_no_day_is_refused_in_words_before_anything_starts(value: Any) -
     words = refused({"as_of": value})
     assert words is not None and words.startswith("as_of is ") and "such as 2011-07-01" in words
     assert refused({"train_start": value}) is not None
+    with pytest.raises(UsageError, match="as_of"):
+        check_input({"as_of": value}, PIPELINE.input_schema)
 
 
-def test_a_window_that_ends_before_it_starts_is_refused() -> None:
-    words = refused({"train_start": "2011-07-01", "train_end": "2011-01-01"})
-    assert words == "the window ends (2011-01-01) before it starts (2011-07-01)"
+@pytest.mark.parametrize(
+    ("given", "end"),
+    [
+        ({"train_end": "2011-01-01"}, "2011-01-01"),
+        ({"train_end": "2011-07-10", "as_of": "2011-08-01"}, "2011-07-10"),
+        ({"as_of": "2011-07-08T03:00:00Z"}, "2011-07-08"),
+        ({}, "2011-08-01"),  # the day of its start
+    ],
+)
+def test_a_window_that_ends_before_it_starts_is_refused_before_it_is_claimed(
+    given: dict[str, Any], end: str
+) -> None:
+    start = "2011-07-10" if given else "2011-08-02"
+    words = refused({"train_start": start, **given})
+    assert words == f"the window ends ({end}) before it starts ({start})"
+    assert refused({"train_start": "2010-12-01", **given}) is None
+    if given:
+        with pytest.raises(UsageError, match=f"train_start is {start}, which is not before its"):
+            check_input({"train_start": start, **given}, PIPELINE.input_schema)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +176,9 @@ def test_a_window_that_ends_before_it_starts_is_refused() -> None:
         {"train_start": "2011-01-01T00:00:00Z"},
         {"unknown": 1},
         {"resume": {"state": "TrainModel"}},
-        {"resume": {"state": "CheckMetrics", "data": {}}},
+        {"resume": {"state": "CheckMetrics", "data": RESUMED}},
+        {"resume": {"state": "TrainModel", "data": {}}},
+        {"resume": {"state": "TrainModel", "data": {**RESUMED, "lock": ""}}},
     ],
 )
 def test_the_schema_refuses(value: dict[str, Any]) -> None:
@@ -161,7 +192,7 @@ def test_the_schema_refuses(value: dict[str, Any]) -> None:
         {},
         {"as_of": "2011-07-01"},
         {"as_of": "2011-07-01T03:00:00Z", "force": True, "git_commit": "0" * 40},
-        {"resume": {"state": "TrainModel", "data": {"window": "2011-W26"}, "execution": "arn:x"}},
+        {"resume": {"state": "TrainModel", "data": RESUMED, "execution": "arn:x"}},
     ],
 )
 def test_the_schema_accepts(value: dict[str, Any]) -> None:

@@ -193,6 +193,10 @@ def test_a_claim_counts_until_it_expires_and_a_done_one_until_forced(walk: Walk,
     ("data", "words"),
     [
         ({"as_of": "2011-02-31"}, "CheckInput: as_of is 2011-02-31: give a UTC day"),
+        (
+            {"as_of": "2014-01-01", "train_start": "2014-01-03"},
+            "CheckInput: the window ends (2014-01-01) before it starts (2014-01-03)",
+        ),
         ({"resume": {"state": "Nowhere", "data": {}}}, "No execution can begin at Nowhere; use one of"),
         (
             {"as_of": "2014-01-01"},
