@@ -253,6 +253,7 @@ def test_arguments_of_jsonata_tasks_are_held_against_the_models_too() -> None:
             "redrive",
         ),
         ({"TrainingJobName.$": "$$.Execution.Name"}, None, "warning", "EventBridge"),
+        ({"TrainingJobName.$": "States.Format('a-{}', $$.Execution.Name)"}, None, "warning", "EventBridge"),
     ],
 )
 def test_job_names_that_come_back_are_found(
@@ -271,6 +272,7 @@ def test_job_names_that_come_back_are_found(
         ("States.Hash($$.Execution.Id, 'SHA-1')", [{"ErrorEquals": ["ThrottlingException"]}]),
         ("States.Hash($$.Execution.Id, 'SHA-1')", [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 0}]),
         ("States.UUID()", RETRY),
+        ("States.Hash($$.Execution.Name, 'SHA-1')", None),
         (HASHED, RETRY),
     ],
 )
@@ -291,6 +293,131 @@ def test_a_job_name_inside_a_map_needs_the_item() -> None:
 def test_a_sagemaker_name_that_aws_refuses_is_found() -> None:
     problems = [finding.problem for finding in lint(machine(T=training({"TrainingJobName": "no_good"})))]
     assert any("no SageMaker job name" in problem for problem in problems)
+
+
+CALLBACK = task(f"{STATES}sqs:sendMessage.waitForTaskToken", HeartbeatSeconds=5)
+QUEUE = {"QueueUrl": "q", "MessageBody.$": "$.body"}
+IN_JSONATA = {"QueryLanguage": "JSONata"}
+
+
+@pytest.mark.parametrize(
+    ("state", "severity", "field", "words"),
+    [
+        (
+            {"Type": "Pass", "Parameters": {"a": {"b.$": "$$.Execution.Nam"}}},
+            "warning",
+            "Parameters/a/b.$",
+            "no $$.Execution.Nam. did you mean Name?",
+        ),
+        (
+            {"Type": "Pass", "Parameters": {"a.$": "States.Format('{}', $$.Tsk)"}},
+            "warning",
+            "Parameters/a.$",
+            "no $$.Tsk. did you mean Task?",
+        ),
+        (
+            {"Type": "Pass", "InputPath": "$$.Map.Item.Index.x.y", "OutputPath": "$$.Map.Size"},
+            "warning",
+            "OutputPath",
+            "no $$.Map.Size. $$.Map has: Item.",
+        ),
+        (
+            {"Type": "Pass", "Output": "{% $states.context.Tsk.Token %}", **IN_JSONATA},
+            "warning",
+            "Output",
+            "no $states.context.Tsk. did you mean Task?",
+        ),
+        (
+            {"Type": "Pass", "Output": {"a": "{% $states.inputt.b %}"}, **IN_JSONATA},
+            "error",
+            "Output/a",
+            "$states has no member 'inputt'. did you mean input?",
+        ),
+        ({"Type": "Wait", "SecondsPath": "$.n[*]"}, "error", "SecondsPath", "finds a list, and one value"),
+        (
+            CALLBACK | {"Parameters": QUEUE},
+            "warning",
+            "Parameters",
+            "gives it to nobody. pass $$.Task.Token to",
+        ),
+        (
+            CALLBACK
+            | {
+                "Arguments": {"QueueUrl": "q", "MessageBody": "{% $states.context.Execution.Id %}"},
+                **IN_JSONATA,
+            },
+            "warning",
+            "Arguments",
+            "pass {% $states.context.Task.Token %} to",
+        ),
+        (
+            task(
+                f"{STATES}lambda:invoke",
+                {"FunctionName": "f"},
+                Catch=[
+                    {"ErrorEquals": ["States.TaskFailed", "states.timeout"], "Next": "S", "ResultPath": "$.e"}
+                ],
+            ),
+            "warning",
+            "Catch[0]/ErrorEquals",
+            "so this never matches; names are matched by case. did you mean States.Timeout?",
+        ),
+        (
+            task(f"{STATES}lambda:invoke", {"FunctionName": "f"}, Retry=[{"ErrorEquals": ["States.Zzz"]}]),
+            "warning",
+            "Retry[0]/ErrorEquals",
+            "use one of: States.ALL, ",
+        ),
+        (
+            task(f"{STATES}foo:bar"),
+            "error",
+            "Resource",
+            "integration 'foo'. use one of: apigateway, athena, batch",
+        ),
+    ],
+)
+def test_what_finds_nothing_or_comes_to_nobody_is_found(
+    state: dict[str, Any], severity: str, field: str, words: str
+) -> None:
+    value = machine(S={"End": True, **state})
+    if "Catch" in state:
+        value = machine(S={**state}, T={"Type": "Succeed"})
+        value["States"]["S"]["Catch"][0]["Next"] = "T"
+    finding = only(value)
+    assert (finding.severity, finding.state, finding.field) == (severity, "S", field)
+    assert words in f"{finding.problem} {finding.fix}"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {
+            "Type": "Pass",
+            "Parameters": {"a.$": "$$", "b.$": "$$.Execution.Input.x['y']", "c.$": "$$.Map.Item.Value.z"},
+        },
+        {
+            "Type": "Pass",
+            "Output": "{% $states.context.Execution.Input.x & $states.input.context %}",
+            **IN_JSONATA,
+        },
+        {"Type": "Wait", "SecondsPath": "$.n[0].m"},
+        CALLBACK | {"Parameters": {"QueueUrl": "q", "MessageBody.$": "States.Format('{}', $$.Task.Token)"}},
+        CALLBACK | {"Parameters": {"QueueUrl": "q", "MessageBody": {"all.$": "$$"}}},
+        CALLBACK | {"InputPath": "$$.Task", "Parameters": QUEUE},
+        CALLBACK | {"Parameters": "${All}"},
+        CALLBACK
+        | {"Arguments": {"QueueUrl": "q", "MessageBody": "{% $states.context.Task %}"}, **IN_JSONATA},
+        CALLBACK | {"Arguments": "{% $f($states) %}", **IN_JSONATA},
+        task(
+            f"{STATES}lambda:invoke",
+            {"FunctionName": "f"},
+            Retry=[{"ErrorEquals": ["States.Http.StatusCode.429", "Lambda.Unknown", "Statesman"]}],
+        ),
+    ],
+)
+def test_what_aws_gives_is_left_alone(state: dict[str, Any]) -> None:
+    findings = lint(machine(S={"End": True, **state}))
+    assert not [one for one in findings if "nobody" in one.problem or " has no " in one.problem], findings
 
 
 def test_a_result_that_replaces_what_is_read_later_is_found() -> None:

@@ -25,7 +25,8 @@ _REDRIVE = re.compile(r"Execution\.Redrive(Count|Time)|State\.EnteredTime")
 _ITEM = re.compile(r"Map\.Item|\['Map'\]\['Item'\]")
 _INPUT = re.compile(r"(?<!\$)\$[.\[]|\$states\.(input|result)|\$(?!states\b)[A-Za-z_]\w*(?![\w(])")
 _SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-_PLAIN_NAME = re.compile(r"\$\$\.Execution\.Name|\{%\s*\$states\.context\.Execution\.Name\s*%\}")
+_EXECUTION_NAME = re.compile(r"(\$\$|\$states\.context)\.Execution\.Name\b")
+_SHORTENED = re.compile(r"States\.(Hash|StringSplit)\(|\$(hash|substring\w*|split|replace|match)\(")
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _form(name: Name) -> Iterator[Finding]:
             f"{name.text!r} is no SageMaker job name.",
             "use 1 to 63 letters, digits and hyphens, with a letter or digit at both ends.",
         )
-    if name.evaluated and _PLAIN_NAME.fullmatch(name.text.strip()):
+    if name.has(_EXECUTION_NAME) and not name.has(_SHORTENED):
         yield _finding(
             name,
             "The name of an execution that EventBridge starts (73 characters with '_') is no job name.",

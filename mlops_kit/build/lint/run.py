@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlops_kit.asl.jsonparse import Unreadable, parse
-from mlops_kit.build.lint import dataflow, habits, jobnames, language, services, traps
+from mlops_kit.build.lint import context, dataflow, errornames, habits, jobnames, language, services, traps
 from mlops_kit.build.lint.findings import Finding, Findings
 from mlops_kit.errors import UsageError
 from mlops_kit.pipeline import Pipeline
@@ -66,6 +66,8 @@ def _all(definition: Mapping[str, Any]) -> Iterator[Finding]:
     yield from language.check(definition)
     yield from services.check(definition)
     yield from jobnames.check(definition)
+    yield from context.check(definition)
+    yield from errornames.check(definition)
     yield from dataflow.check(definition)
     yield from traps.check(definition)
     yield from habits.check(definition)

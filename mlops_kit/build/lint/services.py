@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from mlops_kit.asl import resources
 from mlops_kit.build.lint import models
 from mlops_kit.build.lint.findings import Finding
+from mlops_kit.build.lint.names import near, nearest
 from mlops_kit.build.lint.tasks import Task, is_open, tasks
 
 # bedrock takes the body from S3 instead; its API's own list of required members does not hold then
@@ -37,14 +37,14 @@ def _sdk(resource: resources.Resource) -> tuple[str, str] | None:
     known = models.sdk_services()
     if resource.service not in known:
         by_folder = {name.replace("-", ""): sdk for sdk, name in known.items()}
-        near = by_folder.get(resource.service) or _near(resource.service, known)
+        meant = by_folder.get(resource.service) or near(resource.service, known)
         return f"There is no service {resource.service!r} in the AWS SDK.", _meant(
-            near and f"aws-sdk:{near}", "use the SDK's name of the service in lower case."
+            meant and f"aws-sdk:{meant}", "use the SDK's name of the service in lower case."
         )
     actions = models.actions(known[resource.service])
     if resource.action not in actions:
         return f"{resource.service} has no action {resource.action!r}.", _meant(
-            _near(resource.action, actions), "use the API's action with a small first letter."
+            near(resource.action, actions), "use the API's action with a small first letter."
         )
     return None
 
@@ -56,14 +56,19 @@ def _optimized(resource: resources.Resource) -> tuple[str, str] | None:
     if known is None:
         if resource.service in resources.UNLISTED:
             return f"{resource.service} has no {resource.pattern}.", "leave the suffix out."
-        near = _near(resource.service, resources.OPTIMIZED)
-        sdk = _near(resource.service, models.sdk_services(), 0.9)
-        other = f"call it as aws-sdk:{sdk}:{resource.action}." if sdk else "use one that Step Functions has."
-        return f"Step Functions has no optimized integration {resource.service!r}.", _meant(near, other)
+        sdk = near(resource.service, models.sdk_services(), 0.9)
+        other = (
+            f"call it as aws-sdk:{sdk}:{resource.action}."
+            if sdk
+            else f"use one of: {', '.join(sorted(resources.OPTIMIZED))}; or aws-sdk:SERVICE:ACTION."
+        )
+        return f"Step Functions has no optimized integration {resource.service!r}.", _meant(
+            near(resource.service, resources.OPTIMIZED), other
+        )
     if resource.action not in known:
-        near = _near(resource.action, known)
+        meant = near(resource.action, known)
         return f"The optimized integration of {resource.service} has no action {resource.action!r}.", _meant(
-            near and f"{resource.service}:{near}", f"use aws-sdk:{resource.service}:{resource.action}."
+            meant and f"{resource.service}:{meant}", f"use aws-sdk:{resource.service}:{resource.action}."
         )
     patterns = ", ".join(pattern or "no suffix" for pattern in known[resource.action])
     return (
@@ -72,14 +77,8 @@ def _optimized(resource: resources.Resource) -> tuple[str, str] | None:
     )
 
 
-def _meant(near: str | None, otherwise: str) -> str:
-    return f"did you mean {near}? Otherwise {otherwise}" if near else otherwise
-
-
-def _near(name: str, names: Any, cutoff: float = 0.7) -> str | None:
-    folded = {known.lower(): known for known in names}
-    found = get_close_matches(name.lower(), folded, 1, cutoff)
-    return folded[found[0]] if found else None
+def _meant(name: str | None, otherwise: str) -> str:
+    return f"did you mean {name}? Otherwise {otherwise}" if name else otherwise
 
 
 def _parameters(task: Task, shape: Any) -> Iterator[Finding]:
@@ -141,8 +140,7 @@ def _structure(task: Task, value: Mapping[str, Any], shape: Any, path: str) -> I
         name = key.removesuffix(".$")
         exact = folded.get(name.lower())
         if exact is None:
-            near = _near(name, known)
-            fix = f"did you mean {near}?" if near else f"use one of: {', '.join(sorted(known))}."
+            fix = nearest(name, sorted(known), "use one of: ")
             yield _finding(task, f"{path}/{key}", f"The API has no member {name!r} here.", fix)
         elif name[:1].islower():
             yield _finding(
