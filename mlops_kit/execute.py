@@ -120,7 +120,8 @@ def start(
     schema : mapping
         JSON Schema.
     name : str, optional
-        Name of the execution, 1 to 80 characters; AWS gives one where it is missing.
+        Name of the execution, 1 to 80 characters; AWS gives one where it is missing, and gives back the one
+        that runs under this name with the same input.
 
     Returns
     -------
@@ -142,13 +143,16 @@ def start(
             f"{name!r} cannot be an execution's name.",
             suggestion='use 1 to 80 characters without spaces and without <>{}[]?*"#%\\^|~`$&,;:/',
         )
-    request = {"stateMachineArn": state_machine_arn, "input": text} | ({"name": name} if name else {})
+    request = {"stateMachineArn": state_machine_arn, "input": text} | ({} if name is None else {"name": name})
     try:
         return str(session.client("stepfunctions").start_execution(**request)["executionArn"])
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code == "ExecutionAlreadyExists":
-            raise UsageError(f"An execution named {name!r} exists with another input.") from None
+            raise UsageError(
+                f"An execution named {name!r} exists already: with another input, or it has ended.",
+                suggestion="give another --name, or none; AWS keeps a name for 90 days after the end.",
+            ) from None
         if code in ("StateMachineDoesNotExist", "StateMachineDeleting"):
             machine = state_machine_arn.rpartition(":")[2]
             raise KitError(

@@ -191,15 +191,20 @@ def test_what_cannot_be_started_is_said_so(where: Session) -> None:
     with pytest.raises(UsageError, match="cannot be an execution's name"):
         execute.start(where, machine(where, passing()), {}, {}, "two words")
     arn = machine(where, passing())
-    execute.start(where, arn, {}, {}, "taken")
-    with pytest.raises(UsageError, match="'taken' exists with another input"):
-        execute.start(where, arn, {"x": 1}, {}, "taken")
+    with pytest.raises(UsageError, match="'' cannot be an execution's name"):
+        execute.start(where, arn, {}, {}, "")
+    execute.wait(where, execute.start(where, arn, {}, {}, "taken"))
+    for value in ({"x": 1}, {}):
+        with pytest.raises(UsageError, match=r"'taken' exists already: .* it has ended(.|\n)*another --name"):
+            execute.start(where, arn, value, {}, "taken")
     with pytest.raises(UsageError, match=r"no execution never-was(.|\n)*mlops-kit history"):
         execute.find(where, "never-was")
 
 
 def test_a_running_execution_is_stopped_and_an_ended_one_keeps_its_status(where: Session) -> None:
-    arn = execute.start(where, machine(where, waiting()), {}, {})
+    held = machine(where, waiting())
+    arn = execute.start(where, held, {}, {}, "held")
+    assert execute.start(where, held, {}, {}, "held") == arn, "AWS gives back the one that runs"
     assert execute.stop(where, arn) == "ABORTED"
     ended = execute.start(where, machine(where, passing()), {}, {})
     execute.wait(where, ended)
