@@ -265,12 +265,10 @@ def _prefixes(pipeline: Pipeline | str, with_data: bool) -> tuple[str, ...]:
 
 
 def _found(settings: Settings) -> Settings:
-    """Take up what stands: a state folder further up (a notebook's kernel starts beside its file), and the
-    port on which the folder's embedded AWS really answers."""
-    folder = settings.state_dir
-    if not folder.is_absolute():
-        above = (parent / folder for parent in (Path.cwd(), *Path.cwd().parents))
-        folder = next((one for one in above if one.is_dir()), Path.cwd() / folder)
+    """Take up what stands: a state folder further up, and the port on which its embedded AWS answers."""
+    from mlops_kit.settings import found_folder
+
+    folder = found_folder(settings.state_dir)
     settings = replace(settings, state_dir=folder)
     if settings.target == "local" and settings.endpoint_url is None and folder.is_dir():
         from mlops_kit.local import control

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_kit.errors import UsageError
 from mlops_kit.pipeline import Pipeline
 from mlops_kit.trigger import Schedule
 
@@ -97,5 +98,9 @@ def standing(name: str) -> Pipeline | None:
         return None
     from mlops_kit import catalog
 
-    label, reports = name.removeprefix(_PREFIX), catalog.module(_MODULE).REPORTS
+    label = name.removeprefix(_PREFIX)
+    try:
+        reports = catalog.module(_MODULE).REPORTS
+    except UsageError:  # this project schedules no notebooks
+        return None
     return Pipeline(name, "A scheduled notebook", {}, writes=(f"{reports}{label}/",)) if label else None

@@ -68,10 +68,9 @@ def run(
         given = {**_git_commit(), **given}
     execute.check_input(given, pipeline.input_schema)
     machine = state_machine(session, pipeline.name)
-    chosen = (
-        name or f"{str(given.get('as_of') or f'{datetime.now(UTC):%Y-%m-%d}')[:10]}-{secrets.token_hex(3)}"
-    )
-    return watch(session, execute.start(session, machine, given, pipeline.input_schema, chosen), wait)
+    if name is None:
+        name = f"{str(given.get('as_of') or f'{datetime.now(UTC):%Y-%m-%d}')[:10]}-{secrets.token_hex(3)}"
+    return watch(session, execute.start(session, machine, given, pipeline.input_schema, name), wait)
 
 
 def redrive(session: Session, execution: Run | str, wait: bool = True) -> Run:
@@ -229,10 +228,12 @@ def report(session: Session, pipeline: Pipeline | str | None = None, path: str |
     drawn = newest.graph().overview().svg() if newest else ""
     collected = room.collect(history_store(session, name), name, session.where, drawn)
     if collected is None:
-        raise KitError(
-            f"There is no run of {name or 'any pipeline'} yet.",
-            suggestion=f"start one: mlops-kit run {name or 'PIPELINE'}",
-        )
+        from mlops_kit.public_notebooks import standing
+
+        start = f"mlops-kit run {name or 'PIPELINE'}"
+        if name and standing(name):
+            start = "mlops-kit schedules fire SCHEDULE"
+        raise KitError(f"There is no run of {name or 'any pipeline'} yet.", suggestion=f"start one: {start}")
     return room.write(collected, Path(path or Path("runs") / f"{name or session.settings.project}.html"))
 
 

@@ -118,6 +118,17 @@ class Settings:
         return cls(**values)
 
 
+def found_folder(folder: Path) -> Path:
+    """A state folder as it is, or one of that name further up; here where there is none.
+
+    A notebook's kernel starts beside its file, and a person may stand in a folder of the project.
+    """
+    here = Path.cwd()
+    return next(
+        (one for one in (above / folder for above in (here, *here.parents)) if one.is_dir()), here / folder
+    )
+
+
 def _names_a_host(url: str) -> bool:
     try:
         urlsplit(url).port  # noqa: B018  (a property that refuses what is no port)

@@ -87,7 +87,13 @@ def next_run(runs: Iterable[Mapping[str, Any]]) -> tuple[date, bool]:
         The first month, or the one after the newest that a run has judged. After the last month of the data
         it is the first one again, forced, since that window is done.
     """
-    judged = [date.fromisoformat(run["as_of"][:10]) for run in runs if run["verdict"] and run["as_of"]]
+    from mlops_kit.observe.history import ALREADY
+
+    judged = [
+        date.fromisoformat(run["as_of"][:10])
+        for run in runs
+        if run["verdict"] not in (None, ALREADY) and run["as_of"]
+    ]
     if not judged:
         return FIRST, False
     newest = max(judged)

@@ -126,6 +126,7 @@ def test_the_walk_from_plan_to_destroy(command: Command) -> None:
     applied = command("apply", "quick-check", "--yes")
     assert "created  StateMachine" in applied and ":stateMachine:cli-quick-check-demand" in applied
     assert command("plan", "quick-check:demand") == "cli-quick-check-demand: no changes\n"
+    assert command("apply", "quick-check").count("no changes") == 1
     ran = command("run", "quick-check", "--input", '{"as_of": "2011-07-01"}', "--name", "first")
     assert "cli-quick-check-demand, first: SUCCEEDED" in ran and "Judge" in ran
     failed = command("run", "quick-check-demand", "--input", '{"limit": 0}', "--name", "second", status=1)
@@ -137,6 +138,10 @@ def test_the_walk_from_plan_to_destroy(command: Command) -> None:
     rows = json.loads(command("history", "quick-check", "--json"))
     assert [(row["name"], row["status"]) for row in rows] == [("second", "FAILED"), ("first", "SUCCEEDED")]
     assert rows[1]["verdict"] == "promote" and "second" in command("history")
+    said = command("run", "quick-check", "--name", "", status=2)
+    assert "'' cannot be an execution's name" in said
+    said = command("graph", "third", status=2)
+    assert "no pipeline 'third'" in said and "no execution either: The project 'cli' has no" in said
     drawn = command("graph", "first", "--format", "svg")
     assert "<svg" in drawn and "Judge" in drawn
     path = command("report", "quick-check").split()[-1]
@@ -165,6 +170,7 @@ def test_the_walk_from_plan_to_destroy(command: Command) -> None:
         (("build", "quick-check", "--target", "moon"), "Unknown target 'moon'"),
         (("build", "quick-check", "--region", "mars"), "'mars' is no AWS region"),
         (("build",), "Missing argument 'PIPELINE'"),
+        (("graph", "once"), r"no pipeline 'once'\.\n.*nor can executions be asked for: (.|\n)*-kit history"),
         (("frobnicate",), "No such command 'frobnicate'"),
         (("graph", "broken.json"), r"broken\.json: The definition is no JSON"),
         (("lint", "list.json"), r"list\.json: This is no definition of a state machine"),
@@ -313,12 +319,19 @@ def test_the_embedded_aws_is_started_found_and_stopped(alone: Command, tmp_path:
         port = free.getsockname()[1]
     command = alone
     command.monkeypatch.delenv("MLOPS_KIT_ENDPOINT_URL")
-    command.set(MLOPS_KIT_PROJECT="own", MLOPS_KIT_STATE_DIR=str(tmp_path / "state"))
+    command.set(MLOPS_KIT_PROJECT="own")
+    (tmp_path / "notebooks").mkdir()
+    command.monkeypatch.chdir(tmp_path)
     assert "Nothing serves" in command("local", "status", status=1)
     try:
         started = command("local", "start", "--port", str(port), "--at", "2011-07-01")
-        assert f"http://127.0.0.1:{port}" in started and "2011-07-01" in started
+        assert f"http://127.0.0.1:{port}" in started and "2011-07-01" in started and "already" not in started
+        command.monkeypatch.chdir(tmp_path / "notebooks")  # the folder further up, as kit.session does
         assert f"127.0.0.1:{port}" in command("local", "status")
+        again = command("local", "start", "--port", str(port + 1), "--at", "2012-07-01")
+        assert f"It ran already: --port {port + 1} and --at 2012-07-01 changed nothing." in again
+        assert f"127.0.0.1:{port} " in again and "already" not in command("local", "start")
+        assert not (tmp_path / "notebooks" / ".mlops-kit").exists()
         command("bootstrap")
         assert "6 resources" not in command("bootstrap"), "the port is found by the state folder"
     finally:

@@ -34,7 +34,9 @@ def sales(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_notebook_is_scheduled_changed_fired_and_removed_by_command(session: Any, sales: Path) -> None:
+def test_a_notebook_is_scheduled_changed_fired_and_removed_by_command(
+    session: Any, sales: Path, tmp_path: Path
+) -> None:
     def command(*arguments: str) -> str:
         done = cli(session.settings, *arguments)
         assert done.returncode == 0, done.stderr
@@ -61,6 +63,12 @@ def test_a_notebook_is_scheduled_changed_fired_and_removed_by_command(session: A
     body = s3.get_object(Bucket=bucket, Key=found[1]["Key"])["Body"].read().decode()
     (printed,) = [out.text for cell in nbformat.reads(body, 4).cells for out in cell.get("outputs", [])]
     assert printed.startswith("Köln 30 Session on embedded AWS") and "America/New_York" in printed
+
+    assert "notebook-sales-2026" in command("history", "notebook-sales-2026") and run.name in command(
+        "history"
+    )
+    page = tmp_path / "sales.html"
+    assert f"Written {page}" in command("report", "notebook-sales-2026", "-o", str(page))
 
     command("destroy", "notebook-sales-2026", "--yes")
     assert not kit.schedules(session, "notebook-sales-2026").schedules

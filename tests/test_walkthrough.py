@@ -37,6 +37,7 @@ def test_the_first_month_comes_first_and_then_the_one_after_the_newest_that_was_
     assert next_run(runs(("2011-07-01", None))) == (date(2011, 7, 1), False), "that one judged nothing"
     judged = [("2011-07-01", "promote"), ("2011-12-01T03:00:00Z", "reject"), ("2011-08-01", "promote")]
     assert next_run(runs(*judged)) == (date(2012, 1, 1), False)
+    assert next_run(runs(*judged, ("2012-03-01", "already"))) == (date(2012, 1, 1), False)
 
 
 def test_when_the_data_end_it_begins_anew_although_that_window_is_done() -> None:

@@ -43,7 +43,8 @@ def apply(pipeline: str, yes: bool) -> None:
     where = session()
     described = catalog.build(where.settings, pipeline)
     planned = kit.plan(where, described)
-    show(planned)
+    if planned.changes:  # else the apply itself says so
+        show(planned)
     if planned.changes and not yes:
         ask(f"Apply this on the {where.where}?")
     show(kit.apply(where, described))

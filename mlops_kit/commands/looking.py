@@ -111,12 +111,19 @@ def _pipeline_or_run(subject: str) -> Any:
     except kit.UsageError as unknown:
         try:
             return kit.find(session(), subject)
-        except kit.KitError:
-            raise unknown from None
+        except kit.KitError as absent:
+            raise kit.UsageError(
+                unknown.message,
+                cause=f"it is no execution either: {absent.message}"
+                if isinstance(absent, kit.UsageError)
+                else f"nor can executions be asked for: {absent.message}",
+                suggestion=f"{unknown.suggestion or unknown.cause} Executions: mlops-kit history",
+            ) from None
 
 
 def full_name(pipeline: str | None) -> str | None:
     """A pipeline's full name: what the person typed may leave out the default model."""
     from mlops_kit import catalog
+    from mlops_kit.public_notebooks import standing
 
-    return pipeline and catalog.build(settings(), pipeline).name
+    return pipeline and (standing(pipeline) or catalog.build(settings(), pipeline)).name

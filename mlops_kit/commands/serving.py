@@ -24,8 +24,15 @@ def local() -> None:
 
 
 def _state_dir(function: Any) -> Any:
-    words = "Where it keeps its state; default .mlops-kit."
+    words = "Where it keeps its state; default .mlops-kit, here or in a folder further up."
     return click.option("--state-dir", type=click.Path(path_type=Path), help=words)(function)
+
+
+def _chosen(given: Path | None) -> Path:
+    """The folder that was named, or the one that `kit.session` takes up here."""
+    from mlops_kit.settings import found_folder
+
+    return given or found_folder(settings().state_dir)
 
 
 @local.command()
@@ -44,11 +51,18 @@ def start(port: int | None, at: str | None, enforce_iam: bool, state_dir: Path |
     from mlops_kit.settings import LOCAL_PORT
 
     found = settings()
-    chosen = state_dir or found.state_dir
+    chosen = _chosen(state_dir)
     status = control.start(chosen, LOCAL_PORT if port is None else port, at, found.region, enforce_iam)
     click.echo(f"The embedded AWS answers at {status.url} (process {status.pid}, state in {chosen}).")
     if status.now:
         click.echo(f"Its clock says {status.now}.")
+    ignored = [f"--port {port}"] if port and not str(status.url).endswith(f":{port}") else []
+    ignored += [f"--at {at}"] if at else []
+    if status.found and ignored:
+        click.echo(
+            f"It ran already: {' and '.join(ignored)} changed nothing. "
+            "Stop it first (mlops-kit local stop), or move its clock (mlops-kit local advance)."
+        )
     if status.enforces_iam:
         click.echo("Roles are held to their policies.")
 
@@ -60,7 +74,7 @@ def stop(state_dir: Path | None) -> None:
     """Stop it with all its processes; its state stays."""
     from mlops_kit.local import control
 
-    chosen = state_dir or settings().state_dir
+    chosen = _chosen(state_dir)
     stopped = control.stop(chosen)
     click.echo(f"Stopped; state stays in {chosen}." if stopped else f"Nothing serves {chosen}.")
 
@@ -72,7 +86,7 @@ def status(state_dir: Path | None) -> int:
     """Say whether it runs; exit status 1 when it does not."""
     from mlops_kit.local import control
 
-    chosen = state_dir or settings().state_dir
+    chosen = _chosen(state_dir)
     found = control.status(chosen)
     if found.url is None:
         click.echo(f"Nothing serves {chosen}. Start it: mlops-kit local start")
@@ -100,7 +114,7 @@ def advance(duration: str | None, to: str | None, state_dir: Path | None) -> int
 
     seconds, moment = _distance(duration, to)
     ended, said = False, time.monotonic()
-    for line in control.advance(state_dir or settings().state_dir, seconds, moment):
+    for line in control.advance(_chosen(state_dir), seconds, moment):
         for fired in line.get("fired", ()):
             click.echo(f"{_utc(fired['at'])}  {fired['schedule']}  {fired['target']}  {fired['result']}")
         if line.get("waiting"):
@@ -124,23 +138,15 @@ def _distance(duration: str | None, to: str | None) -> tuple[float | None, datet
             "Say either how far or whereto.", suggestion="mlops-kit local advance 24h, or --to TIME."
         )
     if to is not None:
-        return None, _time(to)
+        from mlops_kit.local.control import moment
+
+        return None, moment(to)
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", duration or "")
     if not parts or "".join(number + unit for number, unit in parts) != duration:
         raise UsageError(
             f"{duration!r} is no duration.", suggestion="write it as 90m, 24h, 8d, 1d12h (s, m, h, d, w)."
         )
     return sum(float(number) * _UNITS[unit] for number, unit in parts), None
-
-
-def _time(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            f"{text!r} is no time.", suggestion="write it as 2011-07-01 or 2011-07-01T12:00:00Z."
-        ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _utc(epoch: float) -> str:

@@ -14,8 +14,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Status:
         What a server started by `start` says.
     enforces_iam : bool
         Whether it holds roles to their policies.
+    found : bool
+        Whether `start` found it running.
     """
 
     state_dir: Path
@@ -62,6 +64,7 @@ class Status:
     version: str | None
     log: Path
     enforces_iam: bool = False
+    found: bool = False
 
     @property
     def running(self) -> bool:
@@ -78,7 +81,7 @@ def start(
 ) -> Status:
     """Start an embedded AWS in the background and wait until it is ready.
 
-    Does nothing when one serves the folder already, on whatever port.
+    Starts nothing when one serves the folder already, on whatever port and at whatever time.
 
     Parameters
     ----------
@@ -96,21 +99,24 @@ def start(
     Raises
     ------
     UsageError
-        One serves the folder already that does not hold roles to their policies, although it is asked to.
+        The port or the time cannot be; or one serves the folder already that does not hold roles to their
+        policies, although it is asked to.
     PortInUse
         The port is taken; says by whom.
     KitError
         The folder cannot be used, or the server failed; says why.
     """
     folder = StateFolder(state_dir.resolve())
-    if folder.owner() is not None:
-        return _asked_of(_wait_for_owner(folder), enforce_iam)
     if not 0 <= port <= 65535:
         raise UsageError(f"{port} is no port.", suggestion="choose one from 1 to 65535 with --port.")
+    if at is not None:
+        moment(at)
+    if folder.owner() is not None:
+        return replace(_asked_of(_wait_for_owner(folder), enforce_iam), found=True)
     _check_port(port)
     argv = [sys.executable, "-m", "mlops_kit.local.server"]
     argv += ["--port", str(port), "--state-dir", str(folder.root), "--region", region]
-    if at:
+    if at is not None:
         argv += ["--at", at]
     if enforce_iam:
         argv.append("--enforce-iam")
@@ -127,6 +133,23 @@ def start(
         )
     _wait_until_ready(process, folder, begin)
     return status(state_dir)
+
+
+def moment(text: str) -> datetime:
+    """A time that somebody typed; UTC where it names no zone.
+
+    Raises
+    ------
+    UsageError
+        It is no time.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no time.", suggestion="write it as 2011-07-01 or 2011-07-01T12:00:00Z."
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def status(state_dir: Path) -> Status:

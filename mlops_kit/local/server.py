@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -22,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_kit.errors import KitError, UsageError
+from mlops_kit.errors import KitError
 from mlops_kit.local.state_folder import StateFolder
 
 logger = logging.getLogger(__name__)
@@ -138,9 +137,11 @@ async def _serve(folder: StateFolder, listener: socket.socket, options: argparse
 
 def _clock_offset(folder: StateFolder, at: str | None) -> float:
     """Where the clock goes on: it never goes back behind what the state has seen."""
+    from mlops_kit.local.control import moment
+
     now = datetime.now(UTC).timestamp()
     known = folder.clock_offset()
-    wanted = _parse_time(at).timestamp() - now if at else 0.0
+    wanted = moment(at).timestamp() - now if at else 0.0
     if known is None:
         return wanted
     if at and wanted > known:
@@ -148,13 +149,6 @@ def _clock_offset(folder: StateFolder, at: str | None) -> float:
     if at:
         logger.warning("the embedded clock goes on where it was, which is later than %s", at)
     return known
-
-
-def _parse_time(text: str) -> datetime:
-    with contextlib.suppress(ValueError):
-        moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    raise UsageError(f"{text!r} is no time.", suggestion="write it as 2011-07-01 or 2011-07-01T12:00:00Z.")
 
 
 if __name__ == "__main__":

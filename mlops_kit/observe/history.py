@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VERSION = 2
+ALREADY = "already"  # the verdict of a run that found its window claimed or done, and left it alone
 LOCAL = "local"  # the target of the embedded AWS whose folder holds the store, whatever its port
 _FINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 _SCHEMA = """
@@ -195,11 +196,10 @@ def _row(pipeline: str, execution: Execution) -> dict[str, Any]:
         "seconds": execution.seconds,
         "retries": sum(max(len(visit.attempts) - 1, 0) for visit in execution.visits),
         "failed in": failure.state if failure and execution.status != "SUCCEEDED" else None,
-        "verdict": None,
+        "verdict": verdict(execution),
         "arn": execution.arn,
     }
     if judgement := find_judgement(execution):
-        row["verdict"] = judgement.get("verdict")
         for role in ("challenger", "champion"):
             for metric, value in (judgement["metrics"].get(role) or {}).items():
                 row[f"{role} {metric}"] = value
@@ -212,6 +212,14 @@ def trigger(given: Any) -> str | None:
     if not isinstance(said, dict):
         return None
     return " ".join(str(said[key]) for key in ("kind", "name") if said.get(key)) or None
+
+
+def verdict(execution: Execution) -> str | None:
+    """What a run came to: its last judgement's verdict; ``already`` where another run had its window."""
+    if judgement := find_judgement(execution):
+        return judgement.get("verdict")
+    last = execution.visits[-1] if execution.visits else None
+    return ALREADY if last and last.kind == "Succeed" and last.state.startswith("Already") else None
 
 
 def find_judgement(execution: Execution) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from typing import Any
 from mlops_kit.errors import KitError
 from mlops_kit.observe import charts, cost
 from mlops_kit.observe.execution import Execution
-from mlops_kit.observe.history import History, find_judgement
+from mlops_kit.observe.history import History, find_judgement, verdict
 
 _GOOD = ("SUCCEEDED",)
 _MOMENT = 0.1  # seconds
@@ -127,12 +127,11 @@ def render(report: Report) -> str:
 
 
 def _cards(execution: Execution) -> str:
-    judgement = find_judgement(execution) or {}
     tries = sum(max(len(visit.attempts) - 1, 0) for visit in execution.visits)
     cards = [
         ("status", _status(execution.status)),
         ("duration", charts.duration(execution.seconds)),
-        ("verdict", escape(str(judgement.get("verdict", "none")))),
+        ("verdict", escape(str(verdict(execution) or "none"))),
         ("retries", str(tries)),
         ("cost estimate", f"${cost.estimate(execution).dollars:.4f}"),
     ]

@@ -34,8 +34,11 @@ def test_start_status_stop(folder: Path) -> None:
     started = control.start(folder, port=0)
     assert started.running and started.url and started.pid
     assert control.status(folder).pid == started.pid
-    again = control.start(folder, port=4999)  # it serves already: nothing is started
-    assert (again.pid, again.url) == (started.pid, started.url)
+    again = control.start(folder, port=4999, at="2012-07-01")  # it serves already: nothing is started
+    assert (again.pid, again.url, again.found) == (started.pid, started.url, True) and not started.found
+    for wrong in ({"port": -1}, {"at": "garbage"}):
+        with pytest.raises(UsageError, match="is no"):
+            control.start(folder, **wrong)
     assert control.stop(folder)
     assert not Path(f"/proc/{started.pid}").exists()
     assert not control.status(folder).running
@@ -85,8 +88,10 @@ def test_a_taken_port_says_what_answers_there(folder: Path, tmp_path: Path) -> N
 def test_bad_options_get_words(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no port"):
         control.start(tmp_path / "s", port=99999)
-    with pytest.raises(KitError, match="'yesterday' is no time"):
-        control.start(tmp_path / "s", port=0, at="yesterday")
+    for wrong in ("yesterday", ""):
+        with pytest.raises(UsageError, match=f"'{wrong}' is no time"):
+            control.start(tmp_path / "s", port=0, at=wrong)
+    assert not (tmp_path / "s").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(KitError, match="cannot be made"):
         control.start(tmp_path / "file" / "s", port=0)

@@ -102,3 +102,16 @@ def caught() -> tuple[dict[str, Any], list[dict[str, Any]]]:
     story.enter(3.1, "Failed", "Fail")
     story.add(3.2, "ExecutionFailed", {"error": "States.TaskFailed", "cause": "no <column> 'temp'"})
     return story.answer("FAILED", 3.2, error="States.TaskFailed", cause="no <column> 'temp'"), story.events
+
+
+def left_alone() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Another run has the window."""
+    story = Story()
+    story.add(0, "ExecutionStarted", {"input": "{}"}, after=0)
+    story.enter(0.1, "ClaimWindow")
+    story.tried(0.1, 0.2, "DynamoDB.ConditionalCheckFailedException", "The conditional request failed")
+    story.leave(0.2, "ClaimWindow")
+    story.enter(0.3, "AlreadyRetraining", "Succeed")
+    story.leave(0.3, "AlreadyRetraining", "Succeed")
+    story.add(0.3, "ExecutionSucceeded", {"output": "{}"})
+    return story.answer("SUCCEEDED", 0.3), story.events

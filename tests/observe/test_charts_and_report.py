@@ -12,7 +12,7 @@ from mlops_kit.errors import KitError, UsageError
 from mlops_kit.observe import charts, cost, report
 from mlops_kit.observe.execution import Execution, from_answers
 from mlops_kit.observe.history import LOCAL, History, find_judgement
-from tests.observe.histories import MACHINE, caught, retried_twice
+from tests.observe.histories import MACHINE, caught, left_alone, retried_twice
 
 
 class Recorded:
@@ -91,6 +91,15 @@ def test_the_frame_has_a_row_an_execution(history: History) -> None:
     assert frame.loc["run-0", "verdict"] == "promoted"
     assert frame.loc["run-0", "challenger wape"] == 0.151
     assert frame.loc["run-1", "failed in"] == "PrepareTrainingData"
+
+
+def test_a_run_that_found_its_window_taken_says_so(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.sqlite", "here")
+    history.refresh(Recorded(left_alone()), "mlops-kit")
+    [row] = history.rows()
+    assert (row["status"], row["verdict"]) == ("SUCCEEDED", "already")
+    (_, execution), *_ = history.executions()
+    assert ">already<" in report._cards(execution)
 
 
 def test_targets_do_not_see_each_other(history: History) -> None:
