@@ -163,6 +163,11 @@ def test_a_notebook_keeps_the_rules_of_notebooks(path: Path) -> None:
                 assert not [n for n in names if "._" in n or n.startswith("mlops_kit.")], "only public names"
 
 
+def test_the_first_notebook_leads_to_every_other() -> None:
+    first, *others = NOTEBOOKS
+    assert [path.stem for path in others if f"`{path.stem}`" not in first.read_text()] == []
+
+
 def test_the_project_speaks_of_itself_alone() -> None:
     """No path of one machine and no registry's host in what is committed."""
     files = subprocess.run(

@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -239,6 +240,12 @@ def test_what_takes_up_another_execution_takes_over_its_claim_but_nothing_that_i
     assert evaluate(before, {"resume": resume}) == {"S": "arn:old"}
     del resume["execution"]
     assert evaluate(before, {"resume": resume})["S"] != "arn:old"
+
+
+def test_notebook_01_advises_a_schedule_that_the_retraining_does_not_have_yet() -> None:
+    text = (Path(__file__).parents[2] / "notebooks" / "01_build_retraining.ipynb").read_text()
+    advised = re.findall(r"cron\([^)]*\)", text)
+    assert advised and not {one.expression for one in PIPELINE.schedules} & set(advised)
 
 
 def test_the_retraining_hears_of_executions_that_could_not_free_their_window() -> None:
