@@ -99,8 +99,17 @@ def answers(url: str) -> bool:
 
 def resident(pid: int) -> float:
     """MB resident of a process (Linux only)."""
+    return _status(pid, "VmRSS")
+
+
+def peak(pid: int) -> float:
+    """MB that were resident of a process at most (Linux only)."""
+    return _status(pid, "VmHWM")
+
+
+def _status(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
+        if line.startswith(name):
             return int(line.split()[1]) / 1024
     return 0.0
 
