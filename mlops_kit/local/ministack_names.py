@@ -103,6 +103,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "_runs_on_worker_thread",
         "_resolve_stack_outputs",
         "_add_event",
+        "_delete_resource",
         "_create_stack_task_in_region",
         "_delete_stack_async",
         "_deploy_stack_async",
