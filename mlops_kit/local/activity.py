@@ -1,7 +1,7 @@
 """What is in motion in the embedded AWS, so that a clock that is moved can wait for it; knows no service.
 
-In motion is what goes on in real time: a request that is being answered, a function, a job. What waits for
-the embedded clock is not.
+In motion is what goes on in real time: a request that is being answered, a function, a job, a call whose
+effect is being brought to disk. What waits for the embedded clock is not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Activity:
     jobs : callable
         ``jobs()`` names what runs in processes of its own and comes to an end.
     calls : callable
-        ``calls()`` is the number of functions that run, with a request or without.
+        ``calls()`` is the number of functions that run, with a request or without, and of calls that are
+        about to be made, or were answered and wait for the disk.
     executions : callable
         ``executions()`` is the number of state machines' executions that go on, waiting or not.
     """

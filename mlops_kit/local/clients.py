@@ -40,6 +40,11 @@ def client(url: str, region: str, service: str, credentials: Credentials | None 
         return _clients[key]
 
 
+def being_made() -> bool:
+    """Whether a thread makes a client or waits for one, which takes a tenth of a second and more."""
+    return _lock.locked()
+
+
 def forget(url: str) -> None:
     """Drop the clients of an endpoint, with their connections."""
     with _lock:

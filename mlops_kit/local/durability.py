@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
@@ -37,6 +38,7 @@ class Saver:
         self._snapshot = snapshot
         self._changed: set[str] = set()
         self._awaited: set[str] = set()  # of these, what `settle` waits for
+        self._settling: set[int] = set()  # threads that are in `settle`
         self._on_its_way = False  # something that `settle` waits for is being written
         self._written: dict[str, bytes] = {}
         self._saving = asyncio.Lock()
@@ -71,6 +73,19 @@ class Saver:
 
         When the disk takes nothing it blocks until it does: what waits has not been acknowledged.
         """
+        thread = threading.get_ident()
+        self._settling.add(thread)
+        try:
+            self._settle()
+        finally:
+            self._settling.discard(thread)
+
+    @property
+    def settling(self) -> int:
+        """How many threads wait in `settle`; from any thread."""
+        return len(self._settling)
+
+    def _settle(self) -> None:
         while self._loop is not None and (self._awaited or self._on_its_way):
             try:
                 asyncio.run_coroutine_threadsafe(self._save(self._awaited), self._loop).result()

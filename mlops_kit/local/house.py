@@ -125,9 +125,7 @@ class House:
         if self.authorization is not None:
             self.app = Gate(self.app)
         engine = cast(StepFunctions, self.services["stepfunctions"]).engine
-        activity = Activity(
-            self.app, self._jobs, lambda: self.functions.under_way, lambda: len(engine.executions)
-        )
+        activity = Activity(self.app, self._jobs, self._calls, lambda: len(engine.executions))
         self.app = activity
         self.advancing = Advancing(
             self.clock,
@@ -166,6 +164,9 @@ class House:
 
     def _jobs(self) -> list[str]:
         return [name for service in self.services.values() for name in service.under_way()]
+
+    def _calls(self) -> int:
+        return self.functions.under_way + self.saver.settling + clients.being_made()
 
     def _fired(self) -> list[dict[str, Any]]:
         return cast(Scheduler, self.services["scheduler"]).take_fired() + self.rules.take_fired()

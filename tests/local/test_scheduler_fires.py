@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 import uuid
 import zipfile
@@ -182,6 +183,35 @@ def test_a_state_machine_is_started_with_the_input(schedules: Moved) -> None:
     told = client.describe_execution(executionArn=run["executionArn"])
     assert told["status"] == "SUCCEEDED"
     assert (told["stopDate"] - told["startDate"]).total_seconds() == pytest.approx(7200, abs=60)
+
+
+def test_the_clock_waits_for_a_task_whose_change_is_being_saved(schedules: Moved, queue: Queue) -> None:
+    """The disk is a pipe that nobody reads, until the clock has been seen to wait."""
+    client = schedules.aws.client("stepfunctions")
+    send = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sqs:sendMessage",
+        "Parameters": {"QueueUrl": queue.url, "MessageBody": "sent"},
+        "TimeoutSeconds": 30,
+        "End": True,
+    }
+    wait = {"Type": "Wait", "Seconds": 60, "Next": "Send"}  # so that what fired it has come to rest
+    made = client.create_state_machine(
+        name=schedules.group,
+        definition=json.dumps({"StartAt": "Wait", "States": {"Wait": wait, "Send": send}}),
+        roleArn=LAMBDA_ROLE,
+    )["stateMachineArn"]
+    at = schedules.once(Target={"Arn": made}) + timedelta(seconds=60)
+    saved = schedules.aws.state_dir / "ministack" / "sqs.json"
+    assert eventually(lambda: saved.exists() and queue.name in saved.read_text())
+    disk = saved.with_name("sqs.json.new")
+    os.mkfifo(disk)
+    for line in control.advance(schedules.aws.state_dir, to=at + timedelta(minutes=5)):
+        if line["now"] >= at.timestamp() and disk.exists():
+            os.close(os.open(disk, os.O_RDONLY | os.O_NONBLOCK))  # whoever writes is refused, and tries again
+            disk.unlink()
+    (run,) = client.list_executions(stateMachineArn=made)["executions"]
+    assert run["status"] == "SUCCEEDED", run
 
 
 def test_a_function_is_called(schedules: Moved, queue: Queue) -> None:
