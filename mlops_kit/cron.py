@@ -23,6 +23,7 @@ _DAYS = {"SUN": 1, "MON": 2, "TUE": 3, "WED": 4, "THU": 5, "FRI": 6, "SAT": 7}
 _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 _EXAMPLES = "cron(0 3 ? * MON *), rate(1 day) or at(2026-01-31T03:00:00)"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_YEAR = 2199  # that a cron expression can name
 
 
 class _Field(NamedTuple):
@@ -38,7 +39,7 @@ _FIELDS = (
     _Field("day of month", 1, 31, {}),
     _Field("month", 1, 12, _MONTHS),
     _Field("day of week", 1, 7, _DAYS),
-    _Field("year", 1970, 2199, {}),
+    _Field("year", 1970, LAST_YEAR, {}),
 )
 
 

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from mlops_kit.cron import LAST_YEAR
 from mlops_kit.local.activity import Activity
 from mlops_kit.local.clock import Clock
 from mlops_kit.local.control import TOKEN_HEADER
 from mlops_kit.local.guard import Receive, Scope, Send, answer
 
+_END = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp()  # schedules know no time after it
 _SILENCE = 2.0  # real seconds after which a caller is told that the clock still moves
 
 
@@ -63,9 +65,15 @@ class Advancing:
             words = "Somebody else is moving the clock."
             await answer(send, 409, {"__type": "ConflictException", "message": words})
             return
+        problem = advice = ""
         if seconds < 0:
-            words = f"The clock says {_text(self.clock.now())}, which is later, and it never goes back."
-            await answer(send, 400, {"__type": "ValidationException", "message": words})
+            problem, advice = "which is later, and it never goes back", "choose a later time."
+        if seconds > _END - self.clock.now():
+            problem, advice = f"and goes no further than the year {LAST_YEAR}", "choose an earlier time."
+        if problem:
+            words = f"The clock says {_text(self.clock.now())}, {problem}."
+            refusal = {"__type": "ValidationException", "message": words, "suggestion": advice}
+            await answer(send, 400, refusal)
             return
         await self._stream(float(seconds), receive, send)
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops_kit.cron import LAST_YEAR
 from mlops_kit.errors import KitError, UsageError
 from mlops_kit.local.state_folder import StateFolder
 
@@ -141,7 +142,7 @@ def moment(text: str) -> datetime:
     Raises
     ------
     UsageError
-        It is no time.
+        It is no time, or one that no schedule knows.
     """
     try:
         found = datetime.fromisoformat(text)
@@ -149,6 +150,11 @@ def moment(text: str) -> datetime:
         raise UsageError(
             f"{text!r} is no time.", suggestion="write it as 2011-07-01 or 2011-07-01T12:00:00Z."
         ) from None
+    if found.year > LAST_YEAR:
+        raise UsageError(
+            f"{text!r} is too late: the clock goes no further than the year {LAST_YEAR}.",
+            suggestion="choose an earlier time.",
+        )
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -186,7 +192,7 @@ def advance(
     Raises
     ------
     UsageError
-        The clock is later already, or somebody else moves it.
+        The clock is later already, the time is after the year 2199, or somebody else moves the clock.
     KitError
         Nothing serves the folder, or it failed.
     """
@@ -205,9 +211,11 @@ def advance(
             for line in answer:
                 yield json.loads(line)
     except urllib.error.HTTPError as error:
-        words = json.load(error).get("message", str(error))
-        advice = "choose a later time." if error.code == 400 else "wait until that has ended."
-        raise UsageError(f"The clock cannot be moved: {words}", suggestion=advice) from error
+        said = json.load(error)
+        raise UsageError(
+            f"The clock cannot be moved: {said.get('message', error)}",
+            suggestion=said.get("suggestion", "wait until that has ended."),
+        ) from error
     except OSError as error:
         raise KitError(
             "The embedded AWS stopped answering while its clock moved.",

@@ -62,6 +62,16 @@ def test_going_back_is_refused_in_words(fresh_aws: EmbeddedAws) -> None:
     assert said.returncode == 2 and "never goes back" in said.stderr and "Traceback" not in said.stderr
 
 
+def test_what_no_schedule_knows_is_refused_before_anything_is_kept(fresh_aws: EmbeddedAws) -> None:
+    before = now(fresh_aws)
+    for duration in ("9999999d", "9" * 400 + "d"):
+        said = command(fresh_aws, "advance", duration)
+        assert said.returncode == 2 and "no further than the year 2199" in said.stderr, said.stderr
+    with pytest.raises(UsageError, match="no further than the year 2199"):
+        list(control.advance(fresh_aws.state_dir, to=datetime(2200, 1, 1, tzinfo=UTC)))
+    assert now(fresh_aws) - before < timedelta(minutes=5)
+
+
 def test_who_goes_away_ends_the_moving_and_nobody_moves_it_meanwhile(fresh_aws: EmbeddedAws) -> None:
     schedules = Schedules(fresh_aws)
     schedules.create("rate(1 minute)", Target={"Arn": schedules.queue().arn})

@@ -91,6 +91,8 @@ def test_bad_options_get_words(tmp_path: Path) -> None:
     for wrong in ("yesterday", ""):
         with pytest.raises(UsageError, match=f"'{wrong}' is no time"):
             control.start(tmp_path / "s", port=0, at=wrong)
+    with pytest.raises(UsageError, match="no further than the year 2199"):
+        control.start(tmp_path / "s", port=0, at="2200-01-01")
     assert not (tmp_path / "s").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(KitError, match="cannot be made"):
