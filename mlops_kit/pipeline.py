@@ -116,6 +116,8 @@ class Pipeline:
         JSON Schema of the execution's input.
     model : str or None
         The model that it trains, if it trains one.
+    features : tuple of str
+        What the drift monitor measures of its model, by which its drift rules are checked; empty: not known.
     functions, jobs, schedules, rules, drift_rules, kafka : tuple
         Its parts.
     artifacts : tuple of Artifact
@@ -135,6 +137,7 @@ class Pipeline:
     definition: Mapping[str, Any]
     input_schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
     model: str | None = None
+    features: tuple[str, ...] = ()
     functions: tuple[Function, ...] = ()
     jobs: tuple[GlueJob, ...] = ()
     schedules: tuple[Schedule, ...] = ()

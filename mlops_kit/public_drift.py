@@ -77,7 +77,7 @@ def simulate(
     given = pipeline.drift_rules if rules is None else tuple(rules)
     chosen = tuple(parse(one) if isinstance(one, str) else one for one in given)
     for rule in chosen:
-        check(rule, model)
+        check(rule, pipeline)
     fired = tuple(one for one in pipeline.schedules if one.target is None) if schedules else ()
     if rules is None and not (chosen or fired):
         raise UsageError(

@@ -68,6 +68,7 @@ def build(
         definition=definition,
         input_schema=_input_schema([way["Next"] for way in definition["States"]["ResumeAt"]["Choices"]]),
         model=spec.name,
+        features=spec.features,
         replay=f"pipelines.replay:{spec.name}",
         functions=(_evaluate_model(), release_claim),
         jobs=(preparation("PrepareTrainingData", "retraining/"),),

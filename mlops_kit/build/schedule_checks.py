@@ -99,8 +99,17 @@ def _time(name: str, what: str, text: str | None) -> datetime | None:
     )
 
 
-def check_input(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+def check_input(what: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Refuse an input with which every execution would fail; context attributes stand for an example.
+
+    Parameters
+    ----------
+    what : str
+        Whose input, such as ``the schedule 'weekly'``.
+    given : mapping
+        The input.
+    schema : mapping
+        The pipeline's.
 
     Raises
     ------
@@ -113,11 +122,17 @@ def check_input(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) 
         fastjsonschema.compile(dict(schema), use_default=False)(_example(given))
     except fastjsonschema.JsonSchemaValueException as error:
         words = f"{error.name} cannot be {error.value!r}" if error.rule == "pattern" else error.message
+        fields = ", ".join(schema.get("properties", {})) or "none"
         raise UsageError(
-            f"The pipeline would refuse the input of the schedule {name!r}: {words}.",
-            suggestion=f"its fields are: {', '.join(schema.get('properties', {})) or 'none'}; as_of is the "
-            "scheduled time unless the schedule gives it.",
+            f"The pipeline would refuse the input of {what}: {words}.",
+            suggestion=f"its fields are: {fields}; as_of and trigger are filled in unless they are given.",
         ) from None
+
+
+def filled_in(ours: Mapping[str, Any], given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """An input with those members of ours that it lacks and that the pipeline's schema takes."""
+    known, is_open = schema.get("properties", {}), schema.get("additionalProperties", True)
+    return {key: value for key, value in ours.items() if key in known or is_open} | dict(given)
 
 
 def _example(value: Any) -> Any:

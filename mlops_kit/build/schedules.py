@@ -13,7 +13,7 @@ from typing import Any
 
 from mlops_kit.build import dead_letters
 from mlops_kit.build.policy import Statement, Tags, arn, attached, role, same_account
-from mlops_kit.build.schedule_checks import check, check_input, text_of
+from mlops_kit.build.schedule_checks import check, check_input, filled_in, text_of
 from mlops_kit.build.schedule_targets import Called, called
 from mlops_kit.build.tokens import resolve, sub, table, used
 from mlops_kit.errors import UsageError
@@ -98,10 +98,8 @@ def payload(pipeline: Pipeline, schedule: Schedule, name: str) -> Mapping[str, A
     if schedule.target is not None and schedule.target.arn != _OWN.arn:
         return schedule.input
     trigger = {"kind": "schedule", "name": name, "id": EXECUTION_ID}
-    schema = pipeline.input_schema
-    known, is_open = schema.get("properties", {}), schema.get("additionalProperties", True)
     ours = {"as_of": SCHEDULED_TIME, "trigger": trigger}
-    return {key: value for key, value in ours.items() if key in known or is_open} | dict(schedule.input)
+    return filled_in(ours, schedule.input, pipeline.input_schema)
 
 
 def _plan(project: str, pipeline: Pipeline, number: int) -> _Planned:
@@ -111,7 +109,7 @@ def _plan(project: str, pipeline: Pipeline, number: int) -> _Planned:
     given = payload(pipeline, schedule, name)
     text = text_of(name, given)
     if schedule.target is None:
-        check_input(name, given, pipeline.input_schema)
+        check_input(f"the schedule {name!r}", given, pipeline.input_schema)
     target = called(pipeline, project, name, schedule.target or _OWN, given)
     # A logical id from the name: two schedules that swap places keep theirs, and so their names.
     label = "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", schedule.name or ""))

@@ -198,7 +198,8 @@ def simulate(replay: Replay, plan: Plan) -> Simulation:
     Raises
     ------
     UsageError
-        It ends before its first window does, or the data do not hold one of its windows.
+        It ends before its first window does, the data do not hold one of its windows, or a rule names a
+        feature that has no such statistic.
 
     Notes
     -----
@@ -244,6 +245,7 @@ class _Course:
         row = [one for trained, one in self.windows if trained == self.trained]
         said = detail(self.plan.model, self.trained, row, self.plan.limits)
         for rule in self.plan.rules:
+            _check_measured(rule, window)
             if above(said, rule.statistic, rule.threshold, rule.features, rule.windows):
                 cooling = said["champion"]["age_days"] < rule.cooldown
                 self._trigger(end, f"drift-rule {rule.label}", cooling)
@@ -255,6 +257,17 @@ class _Course:
         self.locked.add(_week(day))
         self.champion, self.trained = self.replay.train(day), day
         self.happenings.append(Happening(day, who, RETRAINED))
+
+
+def _check_measured(rule: DriftRule, window: Window) -> None:
+    """Refuse a rule on what no window has: of a category there is no ``ks``."""
+    measured = [name for name, found in window.features.items() if rule.statistic in found]
+    for name in rule.features:
+        if measured and name not in measured:
+            raise UsageError(
+                f"The rule {rule.label} can never fire: there is no {rule.statistic} of {name!r}.",
+                suggestion=f"there is one of {', '.join(measured)}.",
+            )
 
 
 def _week(day: str) -> str:

@@ -39,6 +39,10 @@ DEMAND = ModelSpec(
     name="demand",
     description="Hourly demand of a bike-sharing fleet",
     data=DataFile("raw/demand/bike_sharing_hourly.csv.gz", ROOT / "data" / "bike_sharing_hourly.csv.gz"),
+    features=(
+        *("hr", "weekday", "workingday", "holiday", "weathersit", "temp", "atemp", "hum", "windspeed"),
+        *("same_hour_last_week", "same_hour_yesterday", "mean_of_last_week", "cnt"),
+    ),
     # WAPE of a season is 0.13 to 0.25 after a retraining; November and December stay hard for every model.
     thresholds={"wape": 0.35, "worse_by": 0.02},
     raw=RAW,

@@ -45,6 +45,8 @@ class ModelSpec:
         One sentence.
     data : DataFile
         The raw data, bundled.
+    features : tuple of str
+        What its training's profile describes: its features and its target.
     thresholds : mapping of str to float
         ``wape``: absolute limit; ``worse_by``: how much worse than the champion's it may be.
     train_days : int
@@ -66,6 +68,7 @@ class ModelSpec:
     name: str
     description: str
     data: DataFile
+    features: tuple[str, ...]
     thresholds: Mapping[str, float]
     train_days: int = 181
     validation_days: int = 14

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,8 @@ from mlops_kit.trigger import DriftRule
 from tests.build.sample import pipeline
 
 NAMES = ("temp", "hum")
+TAKEN = {"properties": {"as_of": {}, "trigger": {}}, "additionalProperties": False}
+SEEN = pipeline(model="demand", features=NAMES, input_schema=TAKEN)
 
 
 def matches(wanted: Any, event: Any) -> bool:
@@ -132,17 +135,47 @@ def test_a_rule_starts_the_pipeline_with_the_events_day_and_names_itself() -> No
         (DriftRule("psi", 0.1, windows=0), "windows"),
         (DriftRule("psi", 0.1, windows=7), "windows"),
         (DriftRule("psi", 0.1, cooldown=-1), "cooldown"),
+        (DriftRule("psi", 0.1, cooldown=0.5), "cooldown"),  # type: ignore[arg-type]
+        (DriftRule("psi", 0.1, windows=2.5), "2.5 windows"),  # type: ignore[arg-type]
+        (DriftRule("psi", "0.1"), "threshold"),  # type: ignore[arg-type]
+        (DriftRule("psi", 30), "threshold 30"),
+        (DriftRule("js", 1.5), "threshold 1.5"),
+        (DriftRule("ks", 1.0), "threshold 1.0"),
+        (DriftRule("psi", 0.1, features="temp"), "features 'temp'"),  # type: ignore[arg-type]
+        (DriftRule("psi", 0.1, features=("",)), "features"),
+        (DriftRule("psi", 0.1, features=("nope",)), "'nope', which demand does not have"),
+        (DriftRule("psi", 0.1, tuple(f"f{n}" for n in range(312)), model="other"), "EventBridge takes 4,096"),
+        (DriftRule("psi", 0.1, input={"nope": 1}), "would refuse the input of the drift rule on 'psi'"),
+        (DriftRule("psi", 0.1, input={"as_of": "<day>"}), "<day> in its input"),
     ],
 )
 def test_a_rule_that_could_never_fire_is_refused(rule: DriftRule, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
-        check(rule, "demand")
+        check(rule, SEEN)
     assert caught.value.suggestion
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        DriftRule("psi", 18, ("temp",), 6, 365, input={"as_of": "2026-01-31"}),
+        DriftRule("psi", 0.1, ("nope",), model="other"),
+        DriftRule("bias", 99),
+    ],
+)
+def test_a_rule_that_may_fire_is_taken(rule: DriftRule) -> None:
+    check(rule, SEEN)
+
+
+def test_a_pipeline_that_takes_no_day_is_given_none() -> None:
+    small = pipeline(drift_rules=(DriftRule("psi", 0.1),), input_schema={"additionalProperties": False})
+    made = build(Settings(), small).template["Resources"]["DriftPsiRule"]["Properties"]
+    assert made["Targets"][0]["InputTransformer"]["InputTemplate"] == "{}"
 
 
 def test_a_rule_without_a_model_and_two_of_one_name_are_refused() -> None:
     with pytest.raises(UsageError, match="names no model"):
-        check(DriftRule("psi", 0.1), None)
+        check(DriftRule("psi", 0.1), replace(SEEN, model=None))
     with pytest.raises(UsageError, match="Two drift rules"):
         build(Settings(), pipeline(drift_rules=(DriftRule("psi", 0.1), DriftRule("psi", 0.2))))
 

@@ -129,6 +129,12 @@ def test_the_windows_adjoin_and_hold_every_statistic() -> None:
         model.measure(champion, "2012-12-20", "2013-01-17")
 
 
+def test_the_features_that_rules_may_name_are_those_of_the_training() -> None:
+    model = retraining.build(SETTINGS)
+    seen = replay.demand().train("2011-07-01").profile.features
+    assert sorted(model.features) == sorted(seen)
+
+
 def test_without_any_rule_the_first_champion_stays_and_its_windows_are_drawn() -> None:
     frozen = kit.simulate(retraining.build(SETTINGS), "2011-07-01", "2011-08-26", (), schedules=False)
     assert frozen.retrainings == () and [until for until, _ in frozen.windows] == ["2011-07-01"] * 2
@@ -151,5 +157,9 @@ def test_a_pipeline_that_nothing_would_start_or_that_has_no_replay_is_refused() 
 
     with pytest.raises(UsageError, match="cannot be replayed"):
         kit.simulate(drift_monitor.build(SETTINGS), "2011-07-01", "2012-06-01")
+    with pytest.raises(UsageError, match=r"'nope', which demand does not have(.|\n)*it has hr, "):
+        kit.simulate(retraining.build(SETTINGS), "2011-07-01", "2011-08-26", ["psi>0.2 features=nope"])
+    with pytest.raises(UsageError, match=r"no ks of 'weekday'(.|\n)*of hr, temp"):
+        kit.simulate(retraining.build(SETTINGS), "2011-07-01", "2011-08-26", ["ks>0.2 features=weekday"])
     with pytest.raises(UsageError, match="no day"):
         kit.simulate(retraining.build(SETTINGS), "July", "2012-06-01", ["bias>0.1"])
