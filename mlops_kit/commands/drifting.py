@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from mlops_kit.commands.options import shared_options
 
@@ -83,7 +84,14 @@ def drift(
     Of a PIPELINE: what its model's drift monitor found in the newest window, or in another one.
     """
     if reference is None:
+        _refuse(
+            f"it says how a file is compared, and the monitor of {source} has measured already",
+            "statistic",
+            "threshold",
+            *options,
+        )
         return _watched(source, window, as_json)
+    _refuse("it chooses among a pipeline's windows, and with --reference a file is one", "window")
     from mlops_kit.drift.check import data_drift
     from mlops_kit.drift.thresholds import parse
 
@@ -93,6 +101,17 @@ def drift(
     if as_json and found.missing:
         click.echo(f"Not in {source}: {', '.join(found.missing)}", err=True)
     return 1 if found.drifted else 0
+
+
+def _refuse(reason: str, *names: str) -> None:
+    """Refuse options that would be ignored."""
+    from mlops_kit.errors import UsageError
+
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+        if given and option.name in names:
+            raise UsageError(f"{option.opts[0]} cannot be used here: {reason}.", suggestion="leave it out.")
 
 
 def _watched(pipeline: str, window: str | None, as_json: bool) -> int:

@@ -36,20 +36,22 @@ def profile(
         the source is a reference itself, and is read into memory (beyond it on disk) for its ranges, profile
         and quiet windows.
     features : collection of str, optional
-        Columns; default all that are numbers, text or booleans.
+        Columns; default all that are numbers, text or booleans, or all of the reference.
     categories : collection of str
-        Numeric columns that are codes, such as a weekday.
+        Numeric columns of a reference that are codes, such as a weekday.
     order : str, optional
         Column by which a reference's rows follow each other, such as a time; default the order of the rows.
 
     Raises
     ------
     UsageError
-        The source is missing or something else; a column is missing or of the wrong type.
+        The source is missing or something else; a column is missing or of the wrong type; ``categories`` or
+        ``order`` beside a reference, with which they are settled.
     """
+    wanted = None if reference is None else _part(reference, features, categories, order)
     with opened(source) as table:
-        if reference is not None:
-            like = check_types(table, reference if features is None else reference.only(features))
+        if wanted is not None:
+            like = check_types(table, wanted)
             columns = table.once(like.features)
             return sql.read(like, table.rows(_statement(columns, like)))
         return _reference(table, *kinds(table, features, categories), order)
@@ -76,14 +78,14 @@ def data_drift(
     threshold : Threshold or float, optional
         Default: calibrated on the reference's own windows, `mlops_kit.drift.thresholds.Calibrated`.
     **of_reference
-        ``features``, ``categories`` and ``order`` of `profile`, when the reference is data.
+        ``features`` of `profile`; ``categories`` and ``order``, too, when the reference is data.
 
     Raises
     ------
     UsageError
         As for `profile`, or no column is in both.
     """
-    known = reference if isinstance(reference, Profile) else _known(reference, of_reference)
+    known = _known(reference, of_reference)
     window = profile(source, known)
     limit = Constant(threshold) if isinstance(threshold, int | float) else threshold
     missing = tuple(name for name in known.features if name not in window.features)
@@ -111,8 +113,29 @@ def load(path: str | Path) -> Profile:
 
 def _known(reference: Any, options: dict[str, Any]) -> Profile:
     if isinstance(reference, str | Path) and str(reference).lower().endswith(".json"):
-        return load(reference)
-    return profile(reference, **options)
+        reference = load(reference)
+    return _part(reference, **options) if isinstance(reference, Profile) else profile(reference, **options)
+
+
+def _part(
+    known: Profile,
+    features: Collection[str] | None = None,
+    categories: Collection[str] = (),
+    order: str | None = None,
+) -> Profile:
+    """Some features of a profile, whose categories and order are settled."""
+    if categories or order is not None:
+        raise UsageError(
+            "Categories and the order of the rows were settled when the profile was made.",
+            suggestion="leave them out, or make it anew: mlops-kit profile FILE --category COLUMN",
+        )
+    if features is None:
+        return known
+    if unknown := [name for name in features if name not in known.features]:
+        raise UsageError(
+            f"The profile has no feature {', '.join(unknown)}.", cause=f"it has {', '.join(known.features)}."
+        )
+    return known.only(features)
 
 
 def _reference(table: Table, numbers: Sequence[str], labels: Sequence[str], order: str | None) -> Profile:

@@ -131,6 +131,20 @@ def test_a_column_that_the_window_lacks_is_named(room: Path, capsys: pytest.Capt
     )
 
 
+def test_of_a_kept_profile_only_what_is_asked_for_is_compared(
+    room: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference = profile("before.parquet")
+    (room / "profile.json").write_text(reference.to_json())
+    out = run(capsys, "drift", "--reference", "profile.json", "moved.csv", "--feature", "y", "--json")[1]
+    assert [one["feature"] for one in json.loads(out)["features"]] == ["y"]
+    assert [one.feature for one in kit.data_drift(reference, "moved.csv", features=["c"]).features] == ["c"]
+    with pytest.raises(UsageError, match="no feature z"):
+        profile("moved.csv", reference, features=["x", "z"])
+    with pytest.raises(UsageError, match="settled"):
+        profile("moved.csv", reference, order="x")
+
+
 def test_an_empty_window_is_no_drift_and_says_so(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draw(2).head(0).to_csv("empty.csv", index=False)
     status, out, _ = run(capsys, "drift", "--reference", "before.csv", "empty.csv")
@@ -156,12 +170,22 @@ def test_an_empty_window_is_no_drift_and_says_so(room: Path, capsys: pytest.Capt
         (("--reference", "before.csv", "like.csv", "--statistic", "guess"), "psi, js, ks, chi_square"),
         (("--reference", "before.csv", "like.csv", "--threshold", "much"), "no threshold"),
         (("like.csv",), "--reference"),
+        (("--reference", "kept.json", "like.csv", "--feature", "nope"), "no feature nope"),
+        (("--reference", "kept.json", "like.csv", "--category", "x"), "settled when the profile was made"),
+        (("--reference", "kept.json", "like.csv", "--order", "x"), "settled when the profile was made"),
+        (("--reference", "kept.json", "like.csv", "--window", "a..b"), "--window cannot be used here"),
+        (("retraining:demand", "--statistic", "psi"), "--statistic cannot be used here"),
+        (("retraining:demand", "--threshold", "1"), "--threshold cannot be used here"),
+        (("retraining:demand", "--feature", "temp"), "--feature cannot be used here"),
+        (("retraining:demand", "--category", "hr"), "--category cannot be used here"),
+        (("retraining:demand", "--order", "hr"), "--order cannot be used here"),
     ],
 )
 def test_what_cannot_be_checked_is_refused_with_words(
     room: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
 ) -> None:
     (room / "broken.json").write_text("{")
+    (room / "kept.json").write_text(profile("before.parquet").to_json())
     (room / "notes.txt").write_text("x\n1\n")
     (room / "junk.parquet").write_text("no parquet")
     (room / "other.csv").write_text("z\n1\n")
