@@ -30,7 +30,8 @@ def profile(
     Parameters
     ----------
     source : str, Path or data frame
-        A Parquet or CSV file, a folder or a glob of such, or a pandas, polars or Arrow table.
+        A Parquet or CSV file (its first line names the columns), a folder or a glob of such, or a pandas,
+        polars or Arrow table.
     reference : Profile, optional
         Gives the ranges and known values: the profile of a window to compare with it, in one pass. Without it
         the source is a reference itself, and is read into memory (beyond it on disk) for its ranges, profile

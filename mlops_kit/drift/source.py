@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +20,11 @@ INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 NUMBERS = (*INTEGERS, *(f"U{name}" for name in INTEGERS), "FLOAT", "DOUBLE", "DECIMAL")
 LABELS = ("VARCHAR", "BOOLEAN", "ENUM", "UUID")
 _PARQUET, _CSV = (".parquet", ".pq"), (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_DELIMITERS = (",", "\t", ";", "|")
+_LONGEST_LINE = 1 << 21  # bytes, as DuckDB takes it
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null")  # in CSV; pandas reads them so, too
 _FETCH = 20_000
+_FIRST = 100  # rows that tell whether a column of text may be numbers
 # With fewer, DuckDB 2.0 reads a file of one row group, as pandas writes it, column after column on one core.
 _THREADS = 4
 
@@ -99,6 +104,8 @@ def opened(source: Any) -> Iterator[Table]:
             connection.register("frame", source)
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
         types = {row[0]: row[1] for row in described}
+        if not columnar:
+            relation, types = _with_infinities(connection, relation, types)
         yield Table(connection, relation, types, label, columnar)
     except _engine().Error as error:
         raise _unreadable(
@@ -106,6 +113,30 @@ def opened(source: Any) -> Iterator[Table]:
         ) from None
     finally:
         connection.close()
+
+
+def _with_infinities(
+    connection: Any, relation: str, types: Mapping[str, str]
+) -> tuple[str, Mapping[str, str]]:
+    """A CSV in which a column of numbers is one although DuckDB saw an infinity first and took it for text.
+
+    Only columns whose first values are numbers are looked at as a whole: it costs others next to nothing.
+    """
+    words = [name for name, kind in types.items() if kind == "VARCHAR"]
+    text = relation.replace("sample_size = -1)", f"sample_size = {_FIRST}, all_varchar = true)")
+    for rows in (f"(FROM {text} LIMIT {_FIRST})", text):
+        if words:
+            tests = ", ".join(f"bool_and({_is_number(sql.name(name))})" for name in words)
+            (found,) = connection.execute(f"SELECT {tests} FROM {rows}").fetchall()
+            words = [name for name, whole in zip(words, found, strict=True) if whole]
+    if not words:
+        return relation, types
+    named = ", ".join(f"{sql.literal(name)}: 'DOUBLE'" for name in words)
+    return f"{relation[:-1]}, types = {{{named}}})", {**types, **dict.fromkeys(words, "DOUBLE")}
+
+
+def _is_number(column: str) -> str:
+    return f"TRY_CAST({column} AS DOUBLE) IS NOT NULL AND {column} NOT LIKE '%\\_%' ESCAPE '\\'"
 
 
 def kinds(
@@ -218,8 +249,34 @@ def _function(source: str, files: Sequence[Path]) -> tuple[str, bool]:
     if kinds == {"parquet"}:
         return f"read_parquet([{listed}], union_by_name = true)", True
     missing = ", ".join(map(sql.literal, _MISSING))
-    # types from every row: a column whose first 20,000 numbers are whole may have others
-    return f"read_csv([{listed}], union_by_name = true, sample_size = -1, nullstr = [{missing}])", False
+    # What DuckDB would guess of a ragged file, or of columns that are named by numbers, is another table.
+    # Types from every row: a column whose first 20,000 numbers are whole may have others.
+    return (
+        f"read_csv([{listed}], union_by_name = true, header = true, skip = 0, "
+        f"delim = {sql.literal(_delimiter(source, files))}, nullstr = [{missing}], sample_size = -1)"
+    ), False
+
+
+def _delimiter(source: str, files: Sequence[Path]) -> str:
+    """What separates the names in the first line: the most frequent of four."""
+    found = set()
+    for file in files:
+        unpacked = gzip.open if file.name.lower().endswith(".gz") else open
+        try:
+            with unpacked(file, "rb") as opened_file:
+                line = opened_file.readline(_LONGEST_LINE)
+        except OSError as error:
+            raise _unreadable(str(file), error) from None
+        if not line.strip():
+            raise UsageError(
+                f"{file} does not begin with the names of its columns.",
+                suggestion="write them into its first line.",
+            )
+        counts = {one: re.sub(rb'"[^"]*"', b"", line).count(one.encode()) for one in _DELIMITERS}
+        found.add(max(counts, key=lambda one: counts[one]) if any(counts.values()) else "")
+    if len(some := found - {""}) > 1:
+        raise UsageError(f"{source} holds CSV files with different delimiters: {' and '.join(sorted(some))}.")
+    return next(iter(some), ",")
 
 
 def _kind(name: str) -> str | None:
@@ -238,6 +295,8 @@ def _exact(path: str) -> str:
 
 def _unreadable(label: str, error: Exception) -> KitError:
     first = str(error).strip().splitlines()[0]
+    if "sniffing" in first:
+        first = "it is no CSV in whose rows there are as many fields as names in the first line."
     return UsageError(f"{label} cannot be read.", cause=first)
 
 

@@ -170,6 +170,10 @@ def test_an_empty_window_is_no_drift_and_says_so(room: Path, capsys: pytest.Capt
         (("--reference", "before.csv", "like.csv", "--statistic", "guess"), "psi, js, ks, chi_square"),
         (("--reference", "before.csv", "like.csv", "--threshold", "much"), "no threshold"),
         (("like.csv",), "--reference"),
+        (("--reference", "before.csv", "zero.csv"), "zero.csv does not begin with the names of its columns"),
+        (("--reference", "before.csv", "short.csv"), "as many fields as names in the first line"),
+        (("--reference", "before.csv", "long.csv"), "as many fields as names in the first line"),
+        (("--reference", "before.csv", "of-two"), "different delimiters: , and ;"),
         (("--reference", "kept.json", "like.csv", "--feature", "nope"), "no feature nope"),
         (("--reference", "kept.json", "like.csv", "--category", "x"), "settled when the profile was made"),
         (("--reference", "kept.json", "like.csv", "--order", "x"), "settled when the profile was made"),
@@ -191,6 +195,12 @@ def test_what_cannot_be_checked_is_refused_with_words(
     (room / "other.csv").write_text("z\n1\n")
     (room / "words.csv").write_text("x\nmany\n")
     (room / "hollow").mkdir()
+    (room / "zero.csv").write_text("")
+    (room / "short.csv").write_text("x,y\n1,2\n3\n")
+    (room / "long.csv").write_text("x,y\n1,2\n3\n4,5,6\n")
+    (room / "of-two").mkdir()
+    (room / "of-two" / "a.csv").write_text("x,y\n1,2\n")
+    (room / "of-two" / "b.csv").write_text("x;y\n1;2\n")
     status, out, err = run(capsys, "drift", *arguments)
     assert status == 2 and words in err and not out and "Traceback" not in err
 
@@ -256,3 +266,23 @@ def test_a_csv_column_is_a_number_by_all_of_its_rows(tmp_path: Path) -> None:
     found = profile(path)
     assert (found.numeric["x"].count, found.numeric["x"].nulls, found.numeric["x"].max) == (30_001, 2, 1.5)
     assert found.categories["c"].nulls == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "numeric", "categories"),
+    [
+        ("x,c\ninf,a\n-inf,b\n1.5,a\n", {"x": 3}, {"c"}),
+        ("2011,2012\n1,2\n3,4\n", {"2011": 2, "2012": 2}, set()),
+        ("x;c\n1;a,b\n2;c,d\n", {"x": 2}, {"c"}),
+        ('"a;b;c",x\nu,1\n', {"x": 1}, {"a;b;c"}),
+        ("id\n1_000\n2\n", {}, {"id"}),
+        ("x,c\n1,a\nmany,b\n", {}, {"x", "c"}),
+    ],
+)
+def test_a_csv_is_what_its_first_line_and_all_of_its_values_say(
+    tmp_path: Path, text: str, numeric: dict[str, int], categories: set[str]
+) -> None:
+    (tmp_path / "some.csv").write_text(text)
+    found = profile(tmp_path / "some.csv")
+    assert {name: one.count for name, one in found.numeric.items()} == numeric
+    assert set(found.categories) == categories
