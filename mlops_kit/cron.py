@@ -21,6 +21,7 @@ from mlops_kit.errors import UsageError
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
 _DAYS = {"SUN": 1, "MON": 2, "TUE": 3, "WED": 4, "THU": 5, "FRI": 6, "SAT": 7}
 _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+_NO_ZONES = ("right/", "posix/", "posixrules", "localtime")  # of a machine's own database
 _EXAMPLES = "cron(0 3 ? * MON *), rate(1 day) or at(2026-01-31T03:00:00)"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_YEAR = 2199  # that a cron expression can name
@@ -136,6 +137,8 @@ def _parts(expression: str) -> tuple[str, str]:
 
 def _zone(expression: str, timezone: str) -> ZoneInfo:
     try:
+        if len(timezone) > 50 or timezone.startswith(_NO_ZONES):
+            raise ValueError
         return ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UsageError(
@@ -224,9 +227,13 @@ def _special(field: _Field, item: str) -> str | None:
     ):
         day = match[1] or match[2]
         return "" if day is None or day.isdigit() or day in _DAYS else f"{item!r} names no day"
-    if text not in field.words and text.split("-")[0] not in field.words and re.search(r"[LW#]", text):
-        return f"{item!r}: L and W stand for days of the month, L and # for days of the week"
-    return None
+    if text in field.words or text.split("-")[0] in field.words or not re.search(r"[LW#]", text):
+        return None
+    if field.name == "day of month" and "#" not in text:
+        return f"{item!r} is none of L (the last day), LW (the last weekday), and 1W to 31W"
+    if field.name == "day of week" and "W" not in text.replace("WED", ""):
+        return f"{item!r} is none of L, 6L (the last Friday), and 6#3 (the third); days are 1 to 7, places 1 to 5"
+    return f"{item!r}: L and W stand for days of the month, L and # for days of the week"
 
 
 def _why_never(kind: str, body: str, timezone: str) -> str:

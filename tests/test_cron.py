@@ -69,6 +69,11 @@ def test_what_aws_takes_is_taken(expression: str) -> None:
         ("cron(0 3 ? * MON 1969)", "year: '1969' is outside 1970 to 2199"),
         ("cron(0 3 ? * MON 2030-2028)", "ends before it begins"),
         ("cron(0 3 ? * MON#6 *)", "'MON#6'"),
+        ("cron(0 3 ? * 8#1 *)", "day of week: '8#1' is none of L, 6L (the last Friday), and 6#3"),
+        ("cron(0 3 ? * 8L *)", "day of week: '8L' is none of"),
+        ("cron(0 3 L-3 * ? *)", "day of month: 'L-3' is none of L (the last day)"),
+        ("cron(0 3 32W * ? *)", "day of month: '32W' is none of"),
+        ("cron(0 3 2#1 * ? *)", "day of month: '2#1': L and W stand for days of the month, L and # for"),
         ("cron(0 L ? * MON *)", "hours: 'L': L and W stand for days"),
         ("cron(0 3 ? * 3W *)", "day of week: '3W': L and W stand for days of the month"),
         ("cron(0/0 3 ? * MON *)", "needs a positive step"),
@@ -97,7 +102,10 @@ def test_what_aws_refuses_or_never_fires_is_refused_with_the_reason(expression: 
     assert caught.value.suggestion and "cron(0 3 ? * MON *)" in caught.value.suggestion
 
 
-@pytest.mark.parametrize("zone", ["Berlin", "Europe/Hamburg", "", "../etc"])
+@pytest.mark.parametrize(
+    "zone",
+    ["Berlin", "Europe/Hamburg", "", "../etc", "right/Europe/Berlin", "posix/UTC", "localtime", "A" * 51],
+)
 def test_a_zone_that_does_not_exist_is_refused(zone: str) -> None:
     with pytest.raises(UsageError, match="time zone"):
         check("rate(1 day)", zone)
