@@ -7,7 +7,8 @@ Must not know a model: the pipeline's `Replay` trains and measures. Decides as t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from html import escape
@@ -126,18 +127,26 @@ class Simulation:
         return sum(found) / len(found) if found else None
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a window: its end, its champion, its errors, and what was fired at its end."""
+        """One row a window: its days, its champion, its errors, and what fired after its start until its end."""
         return [
             {
                 "window": f"{window.start} to {window.end}",
                 "champion until": trained,
                 **{name: round(value, 3) for name, value in window.error.items()},
-                "fired": ", ".join(
-                    f"{one.trigger}: {one.outcome}" for one in self.happenings if one.day == window.end
-                ),
+                "fired": _told(one for one in self.happenings if before < one.day <= window.end),
             }
-            for trained, window in self.windows
+            for before, (trained, window) in zip(self._starts(), self.windows, strict=True)
         ]
+
+    def _starts(self) -> list[str]:
+        """Days after which what fires is told with each window; the first has its own start, too."""
+        return ["", *(window.end for _, window in self.windows)][: len(self.windows)]
+
+    def _afterwards(self) -> str:
+        """What fired after the last window's end, in a line, or nothing."""
+        last = self.windows[-1][1].end if self.windows else ""
+        told = _told(one for one in self.happenings if one.day > last)
+        return f"after {last}: {told}" if told else ""
 
     def frame(self) -> pd.DataFrame:
         """`rows` as a table."""
@@ -179,7 +188,10 @@ class Simulation:
         lines = [
             "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in texts
         ]
-        return "\n".join((self.summary(), "", *(line.rstrip() for line in lines)))
+        after = self._afterwards()
+        return "\n".join(
+            (self.summary(), "", *(line.rstrip() for line in lines), *([after] if after else []))
+        )
 
     def _repr_html_(self) -> str:
         rows = self.rows()
@@ -189,7 +201,14 @@ class Simulation:
             for row in rows
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else ""
-        return f"<p>{escape(self.summary())}</p>{table}"
+        after = self._afterwards()
+        return f"<p>{escape(self.summary())}</p>{table}" + (f"<p>{escape(after)}</p>" if after else "")
+
+
+def _told(happenings: Iterable[Happening]) -> str:
+    """Triggers and outcomes in words, each once with how often."""
+    counts = Counter(f"{one.trigger}: {one.outcome}" for one in happenings)
+    return ", ".join(words + (f" {number} times" if number > 1 else "") for words, number in counts.items())
 
 
 def simulate(replay: Replay, plan: Plan) -> Simulation:

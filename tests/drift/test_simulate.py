@@ -65,6 +65,10 @@ def test_two_triggers_in_a_week_are_one_retraining() -> None:
         ("2011-07-18", "drift-rule drift-bias", RETRAINED),
         ("2011-07-18", "schedule weekly", HELD),
     ]
+    assert [row["fired"] for row in found.rows()] == [
+        "schedule weekly: already retrained this week 2 times, drift-rule drift-bias: retrained",
+        "drift-rule drift-bias: retrained, schedule weekly: already retrained this week",
+    ]
     assert "2 retrainings, 3 held" in found.summary() and json.loads(found.to_json())["retrainings"]
 
 
@@ -73,6 +77,17 @@ def test_a_schedule_retrains_without_any_rule() -> None:
     model = Growing()
     assert simulate(model, plan(schedules=(monthly,))).retrainings == ("2011-08-01", "2011-09-01")
     assert model.trained == ["2011-07-04", "2011-08-01", "2011-09-01"]
+
+
+def test_what_schedules_fire_between_two_windows_and_after_the_last_is_told() -> None:
+    weekly = Schedule("cron(0 6 ? * WED *)", name="weekly")
+    found = simulate(Growing(days=28), plan(schedules=(weekly,), days=28))
+    assert [row["fired"] for row in found.rows()] == [
+        "schedule weekly: already retrained this week, schedule weekly: retrained 3 times",
+        "schedule weekly: retrained 4 times",
+    ]
+    after = "after 2011-08-29: schedule weekly: retrained 2 times"
+    assert str(found).splitlines()[-1] == after and after in found._repr_html_()
 
 
 def test_a_time_without_a_window_is_refused() -> None:
