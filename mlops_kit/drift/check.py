@@ -14,8 +14,6 @@ from mlops_kit.drift.statistics import measure
 from mlops_kit.drift.thresholds import Constant, Threshold, judge
 from mlops_kit.errors import UsageError
 
-_PLACE = sql.name("row of the reference")
-
 
 def profile(
     source: Any,
@@ -145,14 +143,15 @@ def _reference(table: Table, numbers: Sequence[str], labels: Sequence[str], orde
 
     if order is not None and order not in table.types:
         raise UsageError(f"{table.label} has no column {order!r} to order its rows by.")
-    place = f"row_number() OVER ({f'ORDER BY {sql.name(order)}' if order else ''}) - 1 AS {_PLACE}"
-    kept = table.kept([*numbers, *labels], place)
+    place = sql.name("row of the reference" + "_" * max(map(len, table.types)))  # no column's name
+    row = f"row_number() OVER ({f'ORDER BY {sql.name(order)}' if order else ''}) - 1 AS {place}"
+    kept = table.kept([*numbers, *labels], row)
     layout = survey(kept, numbers, labels)
     whole = sql.read(layout, kept.rows(_statement(kept, layout)))
     parts = finest(whole.rows)
     if not parts:
         return whole
-    by = f"{_PLACE} * {parts} // {whole.rows}"
+    by = f"{place} * {parts} // {whole.rows}"
     windows = sql.read_windows(layout, kept.rows(_statement(kept, layout, by)))
     return calibrate(whole, list(windows.values()))
 

@@ -101,9 +101,9 @@ def opened(source: Any) -> Iterator[Table]:
             relation, columnar = _reader(label)
         else:
             label, relation, columnar = "the data frame", "frame", True
-            connection.register("frame", source)
+            _register(connection, source)
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-        types = {row[0]: row[1] for row in described}
+        types: Mapping[str, str] = {row[0]: row[1] for row in described}
         if not columnar:
             relation, types = _with_infinities(connection, relation, types)
         yield Table(connection, relation, types, label, columnar)
@@ -113,6 +113,16 @@ def opened(source: Any) -> Iterator[Table]:
         ) from None
     finally:
         connection.close()
+
+
+def _register(connection: Any, source: Any) -> None:
+    try:
+        connection.register("frame", source)
+    except (TypeError, _engine().Error):
+        raise UsageError(
+            f"A {type(source).__name__} is no table.",
+            suggestion="give the path of a Parquet or CSV file, or a pandas, polars or Arrow table.",
+        ) from None
 
 
 def _with_infinities(

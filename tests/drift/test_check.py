@@ -117,6 +117,9 @@ def test_columns_are_numbers_or_categories_by_their_type_unless_told() -> None:
         profile(frame, features=["price"])
     with pytest.raises(UsageError, match="no column that is"):
         profile(frame[["when"]])
+    for nothing in (None, 3):
+        with pytest.raises(UsageError, match="is no table"):
+            profile(nothing)
     with pytest.raises(UsageError, match="no column 'time' to order"):
         profile(frame, order="time")
 
@@ -247,12 +250,14 @@ def test_without_duckdb_the_extra_is_named(room: Path) -> None:
 
 def test_columns_may_have_the_names_that_the_statements_use(tmp_path: Path) -> None:
     names = ["feature", "part", "bucket", "number", "mean", "spread", "lowest", "highest"]
-    names += ["value", "place", "frame", "kept", "found", "x"]
+    names += ["value", "place", "frame", "kept", "found", "x", "row of the reference"]
     numbers = pd.DataFrame({name: np.arange(100.0) for name in names})
     words = pd.DataFrame({name: ["a", "b"] * 50 for name in names})
     for frame in (numbers, words):
         reference = profile(frame)
         assert set(reference.features) == set(names) and reference.quiet is not None
+        (size,) = reference.quiet.spreads
+        assert len({str(one) for one in reference.quiet.spreads[size].values()}) == 1  # of equal columns
         frame.to_csv(tmp_path / "same.csv", index=False)
         window = profile(tmp_path / "same.csv", reference)
         assert window.categories == reference.categories
