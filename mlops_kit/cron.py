@@ -232,7 +232,7 @@ def _special(field: _Field, item: str) -> str | None:
     if field.name == "day of month" and "#" not in text:
         return f"{item!r} is none of L (the last day), LW (the last weekday), and 1W to 31W"
     if field.name == "day of week" and "W" not in text.replace("WED", ""):
-        return f"{item!r} is none of L, 6L (the last Friday), and 6#3 (the third); days are 1 to 7, places 1 to 5"
+        return f"{item!r} is none of L, 6L (the last Friday), and 6#3 (the third): days 1 to 7, places 1 to 5"
     return f"{item!r}: L and W stand for days of the month, L and # for days of the week"
 
 

@@ -127,7 +127,7 @@ class Simulation:
         return sum(found) / len(found) if found else None
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a window: its days, its champion, its errors, and what fired after its start until its end."""
+        """One row a window: its days, its champion, its errors, and what fired until its end."""
         return [
             {
                 "window": f"{window.start} to {window.end}",
