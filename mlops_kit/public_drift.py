@@ -26,7 +26,7 @@ def watched(session: Session, pipeline: Pipeline) -> Watched:
     UsageError
         The pipeline has no model.
     KitError
-        The monitor has measured no window yet.
+        The monitor has measured no window yet; says why.
     """
     from mlops_kit.deploy.stack import outputs
     from mlops_kit.observe.drift import read
@@ -35,11 +35,30 @@ def watched(session: Session, pipeline: Pipeline) -> Watched:
     bucket = outputs(session, f"{session.settings.project}-foundation").get("DataBucket")
     found = read(session.client("s3"), bucket, model) if bucket else None
     if found is None or not found.results:
-        raise KitError(
-            f"The drift of {model} was not measured on the {session.where} yet.",
-            suggestion=f"mlops-kit apply drift-monitor:{model}; mlops-kit run drift-monitor:{model}",
-        )
+        raise _unmeasured(session, model)
     return found
+
+
+def _unmeasured(session: Session, model: str) -> KitError:
+    """Why nothing is kept: its monitor never ran, ran without a champion, or did not succeed."""
+    from mlops_kit.public_runs import latest
+
+    words, again = f"The drift of {model} was not measured", f"mlops-kit run drift-monitor:{model}"
+    run = latest(session, f"drift-monitor-{model}")
+    if run is None:
+        return KitError(
+            f"{words} on the {session.where} yet.",
+            suggestion=f"mlops-kit apply drift-monitor:{model}; {again}",
+        )
+    if run.status == "SUCCEEDED":
+        return KitError(
+            f"{words}: its monitor ran ({run.name}), but there is no champion.",
+            suggestion=f"make one: mlops-kit run retraining:{model}; then {again}",
+        )
+    return KitError(
+        f"{words} yet: the newest run of its monitor ({run.name}) is {run.status}.",
+        suggestion=f"mlops-kit history drift-monitor-{model}",
+    )
 
 
 def simulate(

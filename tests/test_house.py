@@ -168,6 +168,14 @@ def test_the_first_notebook_leads_to_every_other() -> None:
     assert [path.stem for path in others if f"`{path.stem}`" not in first.read_text()] == []
 
 
+def test_every_pipeline_has_its_place_in_the_notebook_of_schedules() -> None:
+    from mlops_kit import catalog
+
+    text = (ROOT / "notebooks" / "05_schedule_jobs.ipynb").read_text()
+    named = re.findall(r"\| `([a-z-]+)` \|", text)
+    assert {entry.name for entry in catalog.entries()} <= set(named)
+
+
 def test_the_project_speaks_of_itself_alone() -> None:
     """No path of one machine and no registry's host in what is committed."""
     files = subprocess.run(

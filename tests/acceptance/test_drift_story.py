@@ -105,3 +105,5 @@ def test_without_a_champion_there_is_nothing_to_compare_with(fresh_aws: Embedded
     kit.apply(town.session, monitor)
     run = town.ended(kit.run(town.session, monitor, as_of="2012-02-10", wait=False))
     assert run.status == "SUCCEEDED" and room.states(run.execution)[-1] == "NoChampion"
+    with pytest.raises(kit.KitError, match=f"ran \\({run.name}\\), but there is no champion"):
+        kit.watched(town.session, town.pipeline)
