@@ -16,6 +16,8 @@ from mlops_kit.errors import UsageError
 
 BINS = 10
 FLOOR = 1e-4
+LEAST = 10  # rows that a value must be expected to have in either window
+CHANCE = 3  # standard deviations that a count may be off
 Feature = Numeric | Category
 
 
@@ -129,12 +131,24 @@ def scale(one: Measure) -> float:
     return one.rows[0] * one.rows[1] / sum(one.rows) if one.statistic == "chi_square" else 1.0
 
 
-def bins(reference: Feature, window: Feature) -> tuple[list[int], list[int]]:
+def bins(reference: Feature, window: Feature) -> tuple[Sequence[float], Sequence[float]]:
     """Counts of both by bin, missing values last.
 
     Numbers: bins that begin at the reference's deciles, found among its 256 buckets; a bucket that holds a
-    tenth or more is a bin of its own, so a constant column has three: below, equal, above. Categories: known
-    values, then all others. Missing values are a bin too: a feature that is suddenly missing has drifted.
+    tenth or more is a bin of its own, so a constant column has three: below, equal, above. Categories: each
+    known value of which either window should hold ten, by the rows of both together, then all rarer ones,
+    then those that are not known. Missing values are a bin too: what is suddenly missing has drifted.
+
+    Notes
+    -----
+    With fewer values in a bin chance gives more than chi-square's distribution says: Cochran, "Some Methods
+    for Strengthening the Common Chi-Square Tests", 1954, asks for five; the logarithms of PSI need ten.
+
+    A reference's known values owe rows to chance, since they are known by them: those that occur more than c
+    times c + 1 times the number of values that occur c + 1 times, as Good and Turing estimate it (Good, "The
+    Population Frequencies of Species", 1953). Up to that and three standard deviations they give rows back
+    to what is not known, as far as the window has more of it; and a value has a bin of its own only if it
+    would have one, were all values known. Where no value is rare both come to nothing.
 
     Raises
     ------
@@ -147,11 +161,7 @@ def bins(reference: Feature, window: Feature) -> tuple[list[int], list[int]]:
             one, other = (_cut(each.buckets, ends) for each in (reference, window))
             return [*one, reference.nulls], [*other, window.nulls]
         case Category(), Category() if reference.counts.keys() == window.counts.keys():
-            counts = [window.counts[label] for label in reference.counts]
-            return (
-                [*reference.counts.values(), reference.other, reference.nulls],
-                [*counts, window.other, window.nulls],
-            )
+            return _values(reference, window)
     raise UsageError(
         "The window's profile was not made with the reference's ranges and known values.",
         suggestion="make it so: profile(source, reference).",
@@ -160,7 +170,7 @@ def bins(reference: Feature, window: Feature) -> tuple[list[int], list[int]]:
 
 def _measured(name: str, reference: Feature, window: Feature, statistics: Sequence[str]) -> Iterator[Measure]:
     one, other = bins(reference, window)
-    rows = sum(one), sum(other)
+    rows = round(sum(one)), round(sum(other))
     freedom = max(sum(1 for a, b in zip(one, other, strict=True) if a + b) - 1, 1)
     for statistic in statistics:
         if statistic == "ks" and isinstance(reference, Numeric) and isinstance(window, Numeric):
@@ -172,13 +182,47 @@ def _measured(name: str, reference: Feature, window: Feature, statistics: Sequen
             yield Measure(name, chosen, value, freedom, rows)
 
 
-def _psi(one: Sequence[int], other: Sequence[int]) -> float:
+def _values(reference: Category, window: Category) -> tuple[list[float], list[float]]:
+    """Counts of both: of each frequent value, of all rare ones, of what is not known, of what is missing."""
+    n, m = (each.count + each.nulls for each in (reference, window))
+    pairs: list[tuple[float, float]] = [
+        (count, window.counts[label]) for label, count in reference.counts.items()
+    ]
+    cut = min(reference.counts.values(), default=0) if reference.other else 0
+    least = max(LEAST * (n + m) / max(min(n, m), 1), cut + _most(_most(cut) * m / max(n, 1)) if cut else 0.0)
+    often = [pair for pair in pairs if sum(pair) >= least]
+    rare = [pair for pair in pairs if sum(pair) < least]
+    known, others = sum(a for a, _ in rare), reference.other
+    unseen = _unseen([a for a, _ in rare], cut)
+    owed = min(max(window.other * n / max(m, 1) - others, 0.0), unseen)
+    found = [
+        *often,
+        (known - owed, sum(b for _, b in rare)),
+        (others + owed, window.other),
+        (reference.nulls, window.nulls),
+    ]
+    return [a for a, _ in found], [b for _, b in found]
+
+
+def _unseen(rare: Sequence[float], cut: int) -> float:
+    """How many of a reference's rows its rare values may owe to having been chosen by them."""
+    step = max(math.sqrt(cut) / 4, 1.0)
+    near = sum(1 for one in rare if one <= cut + step)
+    return min((cut + 1) * _most(near) / step, sum(rare))
+
+
+def _most(count: float) -> float:
+    """What chance makes of a count at most."""
+    return count + CHANCE * math.sqrt(count) + CHANCE**2 / 2
+
+
+def _psi(one: Sequence[float], other: Sequence[float]) -> float:
     n, m = sum(one), sum(other)
     shares = ((max(a / n, FLOOR), max(b / m, FLOOR)) for a, b in zip(one, other, strict=True))
     return math.fsum((q - p) * math.log(q / p) for p, q in shares)
 
 
-def _js(one: Sequence[int], other: Sequence[int]) -> float:
+def _js(one: Sequence[float], other: Sequence[float]) -> float:
     n, m = sum(one), sum(other)
     total = 0.0
     for p, q in ((a / n, b / m) for a, b in zip(one, other, strict=True)):
@@ -188,7 +232,7 @@ def _js(one: Sequence[int], other: Sequence[int]) -> float:
     return math.sqrt(min(max(total / 2, 0.0), 1.0))
 
 
-def _chi_square(one: Sequence[int], other: Sequence[int]) -> float:
+def _chi_square(one: Sequence[float], other: Sequence[float]) -> float:
     ratio = math.sqrt(sum(other) / sum(one))
     return math.fsum((a * ratio - b / ratio) ** 2 / (a + b) for a, b in zip(one, other, strict=True) if a + b)
 

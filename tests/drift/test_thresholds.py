@@ -7,9 +7,10 @@ from scipy import stats
 
 from mlops_kit.drift.calibration import calibrate, finest
 from mlops_kit.drift.check import data_drift, profile
-from mlops_kit.drift.profile import Profile
+from mlops_kit.drift.profile import Category, Profile
 from mlops_kit.drift.quiet import Quiet, Spread
-from mlops_kit.drift.statistics import Measure, measure
+from mlops_kit.drift.significance import critical
+from mlops_kit.drift.statistics import Measure, measure, measure_all
 from mlops_kit.drift.thresholds import (
     CORRECTIONS,
     Calibrated,
@@ -62,6 +63,48 @@ def test_the_default_stays_silent_over_many_like_windows_of_every_size(reference
         for name in data_drift(reference, draw(seed, rows)).drifted
     ]
     assert alarms == []
+
+
+def sampled(seed: int, before: list[float], rows: int, after: list[float], window: int) -> list[str]:
+    """Statistics that the default finds drifted between two samples of a category, of whose reference the 256
+    most frequent values are known and no quiet windows are kept."""
+    random = np.random.default_rng(seed)
+    old, new = random.multinomial(rows, before), random.multinomial(window, after)
+    known = [int(one) for one in np.argsort(-old, kind="stable")[:256] if old[one]]
+    pair = [
+        Category(0, {str(one): int(counts[one]) for one in known}, int(counts.sum() - counts[known].sum()))
+        for counts in (old, new)
+    ]
+    found = measure_all(*(Profile(each.count, {}, {"c": each}) for each in pair), ("psi", "js", "chi_square"))
+    return [
+        one.statistic
+        for one in found
+        if one.value is not None and one.value > critical(one.statistic, 0.001, one.freedom, one.rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "rows", "window"),
+    [(300, 2000, 500), (3000, 500, 5000), (100, 500, 5000), (3000, 20_000, 20_000), (1000, 200_000, 200_000)],
+)
+@pytest.mark.parametrize("shape", [0, 1])
+def test_chance_alone_raises_no_alarm_on_a_category_of_many_values(
+    values: int, rows: int, window: int, shape: int
+) -> None:
+    shares = 1 / np.arange(1, values + 1) ** shape
+    same = list(shares / shares.sum())
+    alarms = [seed for seed in range(40) if sampled(seed, same, rows, same, window)]
+    assert len(alarms) <= 1  # of each statistic 0.04 are expected
+
+
+def test_a_category_of_many_values_still_drifts() -> None:
+    even = [1 / 300] * 300
+    grown = [0.1, *[0.9 / 299] * 299]
+    of_three = [0.7, 0.2999, 0.0001]
+    for rows, window in ((2000, 500), (20_000, 5000)):
+        assert len(sampled(1, even, rows, grown, window)) == 3
+        assert len(sampled(2, [*even, 0], rows, [*(0.6 * one for one in even), 0.4], window)) == 3
+        assert len(sampled(3, [*of_three, 0], rows, [*(0.95 * one for one in of_three), 0.05], window)) == 3
 
 
 def test_a_season_within_the_reference_is_quiet_and_what_it_never_showed_is_not(hours: pd.DataFrame) -> None:
